@@ -176,6 +176,7 @@ async fn start(options: Serve, world: World) -> anyhow::Result<()> {
         None => MasterKey::load_or_create(&options.master_key_file, &world)?,
     };
     master.belong_to(&store, &world).await?;
+    master.fill_key_endings(&store).await.context("could not read what stored keys end with")?;
     if store.count_users(Role::Owner).await? == 0 {
         let email = options.owner_email.clone();
         let mut tx = store.begin().await?;

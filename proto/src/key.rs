@@ -26,6 +26,9 @@ const NAMED_SEPARATOR: &str = ":ss1.";
 /// Random bytes in an app key, and in the random suffix of a named key: 160 bits.
 pub const RANDOM_BYTES: usize = 20;
 
+/// How many of a key's last characters are shown to recognize it by.
+pub const ENDING_CHARS: usize = 4;
+
 const CHECKSUM_BYTES: usize = 4;
 const SECRET_CHARS: usize = 32;
 const IDENTITY_CHARS: usize = 43;
@@ -64,6 +67,13 @@ pub struct KeyClaim {
 /// SHA-256 of a key's text: the only thing that a key is looked up by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyHash([u8; 32]);
+
+/// A key's last characters, which people recognize it by.
+///
+/// They encode the last 3 bytes of the checksum of everything before them. So they differ between keys as
+/// random characters do, also between keys of one user and app, and 136 of the 160 random bits stay unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyEnding([u8; ENDING_CHARS]);
 
 /// Why a string is not a key. The string itself is never part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -198,6 +208,33 @@ impl TryFrom<&[u8]> for KeyHash {
     }
 }
 
+impl KeyEnding {
+    /// The ending of a key's text; none where that is too short, or does not end as a key does.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let ending = *text.as_bytes().last_chunk()?;
+        Self::is_made_of(&ending).then_some(Self(ending))
+    }
+
+    /// The key as it is shown: `sk-quilr-…7haQ`.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        format!("{PREFIX}…{self}")
+    }
+
+    /// Whether all of `bytes` are characters that keys end with.
+    #[must_use]
+    pub fn is_made_of(bytes: &[u8]) -> bool {
+        bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    }
+}
+
+impl fmt::Display for KeyEnding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{}", char::from(*byte)))
+    }
+}
+
 /// Lower-case hexadecimal.
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -285,6 +322,18 @@ mod tests {
         assert!(payload.starts_with("ss1.AAAAAAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAAAAAAI."), "{payload}");
         assert_eq!(key.expose().len(), 122);
         assert_eq!(ApiKey::parse(key.expose()), Ok(ApiKey::Named(key)));
+    }
+
+    #[test]
+    fn keys_of_one_user_are_told_apart_by_their_endings() {
+        let key = |n: u8| NamedKey::new(&app_key(), CLAIM, [n; RANDOM_BYTES]);
+        let endings: std::collections::HashSet<_> =
+            (0..=255).map(|n| KeyEnding::of(key(n).expose()).unwrap().to_string()).collect();
+        assert_eq!(endings.len(), 256);
+        let (text, ending) = (key(9).expose().to_owned(), KeyEnding::of(key(9).expose()).unwrap());
+        assert_eq!(ending.masked(), format!("sk-quilr-…{}", text.get(118..).unwrap()));
+        assert_eq!(KeyEnding::of("7ha"), None);
+        assert_eq!(KeyEnding::of("7ha "), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::activity::{Active, Activities, UsageSubject};
 use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
+use super::keys::searched;
 use super::pagination::{ListPage, paging};
 use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
@@ -40,7 +41,7 @@ pub async fn list(
     Query(query): Query<AppQuery>,
 ) -> Result<ListPage<Active<AppView>>, Problem> {
     let paging = paging(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
-    let mut filter = AppFilter { search: query.search.unwrap_or_default(), after: paging.after };
+    let mut filter = AppFilter { search: searched(query.search.as_deref()), after: paging.after };
     let (order, now) = (query.sort.unwrap_or_default(), api.world.now());
     let mut rows = Vec::new();
     // Whether an app has expired is not stored, so apps are read until the page is full.

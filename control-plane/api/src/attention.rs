@@ -1,7 +1,10 @@
 //! What waits for those who run the gateway.
 
+use jiff::ToSpan as _;
 use latchkey_core::change_request::Status;
 use latchkey_store::change_requests::RequestFilter;
+
+pub use latchkey_store::first_steps::FirstSteps;
 
 use super::Api;
 use super::auth::ReaderGuard;
@@ -16,6 +19,44 @@ pub struct Attention {
     pub failing_webhooks: u64,
     /// Tools of MCP servers that have changed or are new.
     pub waiting_tools: u64,
+}
+
+/// What of named keys somebody should look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyAttention {
+    /// Those that expire within [`KEY_EXPIRES_SOON_DAYS`].
+    pub expiring: u64,
+    /// Those whose users no longer have access.
+    pub lost_access: u64,
+}
+
+/// Within how many days a key expires soon.
+pub const KEY_EXPIRES_SOON_DAYS: i64 = 7;
+
+/// Counts what of named keys somebody should look at.
+///
+/// # Errors
+/// The database is away.
+pub async fn keys(_: ReaderGuard, api: &Api) -> Result<KeyAttention, Problem> {
+    let now = api.world.now();
+    let hours = KEY_EXPIRES_SOON_DAYS * 24;
+    let until = now.checked_add(hours.hours()).map_err(|_| Problem::internal())?;
+    let (expiring, lost_access) = tokio::try_join!(
+        api.store.count_expiring_keys(now, until),
+        api.store.count_keys_of_lost_access(now)
+    )?;
+    Ok(KeyAttention { expiring, lost_access })
+}
+
+/// What is left to set up; none once a request has succeeded.
+///
+/// # Errors
+/// The database is away.
+pub async fn first_steps(_: ReaderGuard, api: &Api) -> Result<Option<FirstSteps>, Problem> {
+    if api.store.has_succeeded().await? {
+        return Ok(None);
+    }
+    Ok(Some(api.store.first_steps().await?))
 }
 
 /// Counts what waits.

@@ -5,16 +5,17 @@ mod views;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use latchkey_core::access::Subjects;
 use latchkey_core::actor::Actor;
+use latchkey_core::key_search::KeySearch;
 use latchkey_core::status::Switch;
 use latchkey_service::action::keys::create::NewKey;
 use latchkey_service::action::keys::update::{EditKey, edited};
 use latchkey_service::action::{Refusal, keys};
 use latchkey_service::gateways::Await;
 use latchkey_store::apps::App;
-use latchkey_store::keys::{Key, KeyFilter};
+use latchkey_store::keys::{Key, KeyAccess, KeyFilter, KeysOf};
 use latchkey_store::subjects::SubjectNames;
 use uuid::Uuid;
 
@@ -24,12 +25,26 @@ use super::apps::{self, Created, KeyValue, Reissued, Rotate, Rotated, Switched};
 use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::pagination::{ListPage, paging};
+use super::pagination::{ListPage, Paging, bad_query, paging};
 use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 use super::propagation::key_resources;
 
-pub use views::{KeyQuery, KeyView};
+pub use views::{KeyQuery, KeyView, RevokedKeys, UserKey};
+
+/// How many days ahead one can ask which keys expire.
+const MOST_DAYS: u16 = 3650;
+
+/// Lists the named keys of every app, oldest first, without their values.
+#[utoipa::path(get, path = "/api/v1/keys", tag = "keys", operation_id = "list_all_keys", params(KeyQuery),
+    security(("token" = [])), responses((status = 200, body = ListPage<UserKey>), (status = "4XX", body = Problem)))]
+pub async fn all(
+    _: ReaderGuard,
+    State(api): State<Api>,
+    Query(query): Query<KeyQuery>,
+) -> Result<ListPage<UserKey>, Problem> {
+    of_apps(&api, KeysOf::Everything, query.access(), &query).await
+}
 
 /// Lists an app's named keys, oldest first.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/keys", tag = "keys", operation_id = "list_keys",
@@ -41,16 +56,72 @@ pub async fn list(
     PathParams(app): PathParams<Uuid>,
     Query(query): Query<KeyQuery>,
 ) -> Result<ListPage<Active<KeyView>>, Problem> {
-    let paging = paging(query.cursor.as_deref(), query.limit, query.search.as_deref())?;
     let app = apps::find(&api, app).await?;
-    let search = query.search.unwrap_or_default();
-    let filter = KeyFilter { search, user_id: query.user_id, after: paging.after };
-    let rows = api.store.named_keys(app.id, &filter, paging.rows()).await?;
     let now = api.world.now();
+    let (paging, filter) = query.filter(KeysOf::App(app.id), now)?;
+    let rows = api.store.named_keys(&filter, paging.rows()).await?;
+    let rows: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
     let subjects: Vec<_> = rows.iter().map(|key| limit_subject(key, &app)).collect();
     let activities = Activities::of_keys(&api.store, &subjects, now).await?;
     let names = names(&api, &rows).await?;
     Ok(paging.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now).of(&names))))
+}
+
+/// A page of named keys with what their apps are called, who their users are, and when they were last used.
+pub(super) async fn of_apps(
+    api: &Api,
+    of: KeysOf,
+    access: KeyAccess,
+    query: &KeyQuery,
+) -> Result<ListPage<UserKey>, Problem> {
+    let now = api.world.now();
+    let (paging, filter) = query.filter(of, now)?;
+    let filter = KeyFilter { access, ..filter };
+    let rows = api.store.named_keys(&filter, paging.rows()).await?;
+    let users = rows.iter().filter_map(|(key, _)| key.user_id).collect();
+    let names = api.store.names(&Subjects { users, ..Subjects::default() }).await?;
+    let ids: Vec<_> = rows.iter().map(|(key, _)| key.id).collect();
+    let activity = api.store.key_activity(&ids).await?;
+    let view = |(key, app_name): (Key, String)| UserKey {
+        last_used_at: activity.get(&key.id).and_then(|activity| activity.last_used_at),
+        key: KeyView::new(&key, now).of(&names),
+        app_name,
+    };
+    Ok(paging.page(rows, |(key, _)| key.id, view))
+}
+
+impl KeyQuery {
+    /// The page, and which keys it holds.
+    pub(super) fn filter(&self, of: KeysOf, now: Timestamp) -> Result<(Paging, KeyFilter), Problem> {
+        let paging = paging(self.cursor.as_deref(), self.limit, self.search.as_deref())?;
+        let expires = match self.expires_within_days {
+            None => None,
+            Some(days @ 1..=MOST_DAYS) => {
+                let hours = i64::from(days) * 24;
+                let until = now.checked_add(hours.hours()).map_err(|_| Problem::internal())?;
+                Some((now, until))
+            }
+            Some(_) => return Err(bad_query("`expires_within_days` must be 1 to 3650")),
+        };
+        let filter = KeyFilter {
+            search: searched(self.search.as_deref()),
+            user_id: self.user_id,
+            expires,
+            access: self.access(),
+            after: paging.after,
+            ..KeyFilter::new(of, now)
+        };
+        Ok((paging, filter))
+    }
+
+    fn access(&self) -> KeyAccess {
+        if self.lost_access == Some(true) { KeyAccess::Lost } else { KeyAccess::Any }
+    }
+}
+
+/// What a list of keys or apps is searched for.
+pub(super) fn searched(search: Option<&str>) -> KeySearch {
+    KeySearch::parse(search.unwrap_or_default())
 }
 
 /// Creates a named key, whose value is shown in this answer only (unless the app keeps values); answers when

@@ -15,6 +15,7 @@ use super::activity::{Activities, UsageSubject};
 use super::apps::KeyValue;
 use super::auth::Person;
 use super::body::{PathParams, Query};
+use super::keys::searched;
 use super::pagination::{ListPage, PageQuery};
 use super::problem::Problem;
 
@@ -31,7 +32,7 @@ pub async fn list(
 ) -> Result<ListPage<MyApp>, Problem> {
     let paging = query.paging()?;
     let member = api.store.member(user.id).await?.ok_or(Refusal::NotFound("user"))?;
-    let mut filter = AppFilter { search: query.search.unwrap_or_default(), after: paging.after };
+    let mut filter = AppFilter { search: searched(query.search.as_deref()), after: paging.after };
     let mut seen = Vec::new();
     // Those who are excepted are sorted out here, so that a page may take more than one read.
     while (seen.len() as i64) < paging.rows() {

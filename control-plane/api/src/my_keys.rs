@@ -7,7 +7,7 @@ use latchkey_service::action::keys::update::edited;
 use latchkey_service::action::my_keys::{self, EditOwnKey, NewOwnKey};
 use latchkey_service::action::{Refusal, keys};
 use latchkey_store::apps::App;
-use latchkey_store::keys::{Key, KeyFilter};
+use latchkey_store::keys::{Key, KeyAccess, KeysOf};
 use uuid::Uuid;
 
 use super::Api;
@@ -16,7 +16,7 @@ use super::apps::{Created, KeyValue, Reissued, Rotate, Rotated, Switched};
 use super::auth::Person;
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::keys::{KeyView, introduced, limit_subject, rotated_now, tagged};
+use super::keys::{KeyQuery, KeyView, UserKey, introduced, limit_subject, of_apps, rotated_now, tagged};
 use super::pagination::{ListPage, PageQuery};
 use super::precondition::{IfMatch, Tagged};
 use super::problem::Problem;
@@ -32,15 +32,30 @@ pub async fn list(
     PathParams(app): PathParams<Uuid>,
     Query(query): Query<PageQuery>,
 ) -> Result<ListPage<Active<KeyView>>, Problem> {
-    let paging = query.paging()?;
-    let (app, _) = my_keys::viewed(&api.store, user.id, app).await?;
-    let search = query.search.unwrap_or_default();
-    let filter = KeyFilter { search, user_id: Some(user.id), after: paging.after };
-    let rows = api.store.named_keys(app.id, &filter, paging.rows()).await?;
+    let PageQuery { cursor, limit, search } = query;
+    let query = KeyQuery { cursor, limit, search, user_id: Some(user.id), ..KeyQuery::default() };
     let now = api.world.now();
+    let (app, _) = my_keys::viewed(&api.store, user.id, app).await?;
+    let (paging, filter) = query.filter(KeysOf::App(app.id), now)?;
+    let rows = api.store.named_keys(&filter, paging.rows()).await?;
+    let rows: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
     let subjects: Vec<_> = rows.iter().map(|key| limit_subject(key, &app)).collect();
     let activities = Activities::of_keys(&api.store, &subjects, now).await?;
     Ok(paging.page(rows, |key| key.id, |key| activities.with(key.id, KeyView::new(&key, now))))
+}
+
+/// Lists the user's own keys of apps that they no longer have access to, oldest first: those that are neither
+/// revoked nor expired.
+#[utoipa::path(get, path = "/api/v1/me/keys/without-access", tag = "me", operation_id = "list_my_keys_without_access",
+    params(PageQuery),
+    security(("token" = [])), responses((status = 200, body = ListPage<UserKey>), (status = "4XX", body = Problem)))]
+pub async fn without_access(
+    Person { user, .. }: Person,
+    State(api): State<Api>,
+    Query(PageQuery { cursor, limit, search }): Query<PageQuery>,
+) -> Result<ListPage<UserKey>, Problem> {
+    let query = KeyQuery { cursor, limit, search, ..KeyQuery::default() };
+    of_apps(&api, KeysOf::User(user.id), KeyAccess::Without, &query).await
 }
 
 /// Creates a key for the user, whose value is shown in this answer only, or again to those with key
@@ -115,7 +130,8 @@ pub async fn rotate(
     rotated_now(&api, ids, rotated.await?).await
 }
 
-/// Revokes a key of the user's for good; answers when every gateway that is not gone has applied it.
+/// Revokes a key of the user's for good, also of an app that they no longer have access to; answers when every
+/// gateway that is not gone has applied it.
 #[utoipa::path(post, path = "/api/v1/me/apps/{id}/keys/{key}/revoke", tag = "me", operation_id = "revoke_my_key",
     params(("id" = Uuid, Path), ("key" = Uuid, Path)),
     security(("token" = [])), responses((status = 200, body = Switched<KeyView>), (status = "4XX", body = Problem)))]

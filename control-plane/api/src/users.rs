@@ -10,7 +10,7 @@ use latchkey_service::action::users::EditUser;
 use latchkey_service::action::{self, Refusal};
 use latchkey_store::accounts::UserAccount;
 use latchkey_store::identities::{LinkedIdentity, SignInIdentity};
-use latchkey_store::keys::Key;
+use latchkey_store::keys::{KeyAccess, KeysOf};
 use latchkey_store::users::User;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,14 @@ use uuid::Uuid;
 
 use super::Api;
 use super::account::{EndedSessions, SessionView};
-use super::auth::{OwnerGuard, ReaderGuard};
+use super::auth::{AdminGuard, OwnerGuard, ReaderGuard};
 use super::body::{JsonBody, NoBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::keys::KeyView;
+use super::keys::{KeyQuery, RevokedKeys, UserKey, of_apps};
 use super::pagination::{ListPage, PageQuery};
 use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
+use super::propagation::key_resources;
 
 /// A person.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
@@ -107,16 +108,6 @@ pub struct InvitationView {
     /// Until when it can be used.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
-}
-
-/// A named key of a user, and its app.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct UserKey {
-    /// The key.
-    #[serde(flatten)]
-    pub key: KeyView,
-    /// What its app is called now.
-    pub app_name: String,
 }
 
 /// A smart group that a user is in.
@@ -317,15 +308,38 @@ pub async fn keys(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-    Query(query): Query<PageQuery>,
+    Query(PageQuery { cursor, limit, search }): Query<PageQuery>,
 ) -> Result<ListPage<UserKey>, Problem> {
-    let paging = query.paging()?;
     let user = find(&api, id).await?;
-    let search = query.search.unwrap_or_default();
-    let rows = api.store.keys_of_user(user.id, &search, paging.after, paging.rows()).await?;
-    let now = api.world.now();
-    let view = |(key, app_name): (Key, String)| UserKey { key: KeyView::new(&key, now), app_name };
-    Ok(paging.page(rows, |(key, _)| key.id, view))
+    let query = KeyQuery { cursor, limit, search, ..KeyQuery::default() };
+    of_apps(&api, KeysOf::User(user.id), KeyAccess::Any, &query).await
+}
+
+/// How many of a user's named keys are not revoked.
+///
+/// # Errors
+/// The database is away.
+pub async fn count_live_keys(_: ReaderGuard, api: &Api, id: Uuid) -> Result<u64, Problem> {
+    Ok(api.store.count_keys_of(id).await?.values().sum())
+}
+
+/// Revokes all of a user's named keys for good; answers when every gateway that is not gone has applied it.
+#[utoipa::path(post, path = "/api/v1/users/{id}/keys/revoke", tag = "users", operation_id = "revoke_user_keys",
+    params(("id" = Uuid, Path)),
+    security(("token" = [])), responses((status = 200, body = RevokedKeys), (status = "4XX", body = Problem)))]
+pub async fn revoke_keys(
+    AdminGuard(actor): AdminGuard,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+) -> Result<Json<RevokedKeys>, Problem> {
+    let user = find(&api, id).await?;
+    let mut tx = api.store.begin().await?;
+    let keys = action::keys::revoke_all::of_user(&mut tx, api.context(&actor), user.id).await?;
+    tx.commit().await?;
+    let revision = keys.iter().map(|key| key.revision).max().unwrap_or_default();
+    let resources: Vec<_> = keys.iter().flat_map(key_resources).collect();
+    let propagation = api.wait_for_all(revision, &resources).await;
+    Ok(Json(RevokedKeys { revoked: keys.iter().map(|key| key.id).collect(), propagation }))
 }
 
 /// Lists the smart groups that a user is in, by name.

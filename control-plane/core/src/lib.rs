@@ -24,6 +24,7 @@ pub mod guardrails;
 pub mod hidden;
 pub mod identity;
 pub mod invalid;
+pub mod key_search;
 pub mod lease;
 pub mod limits;
 pub mod local_path;

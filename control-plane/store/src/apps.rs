@@ -1,6 +1,7 @@
 //! Apps and their settings.
 
 use jiff::Timestamp;
+use latchkey_core::key_search::KeySearch;
 use latchkey_core::name::Name;
 use latchkey_core::search::folded;
 use latchkey_core::settings::AppSettings;
@@ -57,8 +58,8 @@ pub struct ChangedApp {
 /// Which apps a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct AppFilter {
-    /// Part of the name, in any case.
-    pub search: String,
+    /// The app's name, or one of its keys.
+    pub search: KeySearch,
     pub after: Option<Uuid>,
 }
 
@@ -85,7 +86,9 @@ macro_rules! apps_by {
         concat!(
             "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
              LEFT JOIN app_usage ON app_id = id
-             WHERE deleted_at IS NULL AND search_text LIKE $2 ESCAPE '\\' AND ($1 = '' OR (",
+             WHERE deleted_at IS NULL AND (search_text LIKE $2 ESCAPE '\\' OR id IN (SELECT keys.app_id FROM keys
+               WHERE substr(keys.ending, CAST($4 AS INTEGER)) = $5
+               OR substr(keys.retired_ending, CAST($4 AS INTEGER)) = $5)) AND ($1 = '' OR (",
             $column,
             ", id) ",
             $after,
@@ -127,10 +130,13 @@ impl Store {
     }
 
     pub async fn apps(&self, filter: &AppFilter, order: AppOrder, limit: i64) -> sqlx::Result<Vec<App>> {
+        let (from, ending) = super::keys::ending_bounds(&filter.search);
         sqlx::query_as(order.query())
             .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
-            .bind(super::containing(&filter.search))
+            .bind(filter.search.name.as_deref().map(super::containing))
             .bind(limit)
+            .bind(from)
+            .bind(ending)
             .fetch_all(&self.pool)
             .await
     }
@@ -153,16 +159,22 @@ impl Store {
     }
 
     /// Apps that may come into question for this user, by age, oldest first: those whose viewer or settings
-    /// request rule is for everyone, or names the user or a group of theirs. Exceptions are not looked at.
+    /// request rule is for everyone, or names the user or a group of theirs. Exceptions are not looked at. Of
+    /// keys, only the user's are searched.
     pub async fn apps_that_may_be_seen(
         &self,
         user: Uuid,
         filter: &AppFilter,
         limit: i64,
     ) -> sqlx::Result<Vec<App>> {
+        let (from, ending) = super::keys::ending_bounds(&filter.search);
         sqlx::query_as(
             r"SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
-              WHERE deleted_at IS NULL AND id > $1 AND search_text LIKE $2 ESCAPE '\' AND id IN (
+              WHERE deleted_at IS NULL AND id > $1
+              AND (search_text LIKE $2 ESCAPE '\' OR id IN (SELECT keys.app_id FROM keys WHERE keys.user_id = $3
+                AND (substr(keys.ending, CAST($5 AS INTEGER)) = $6
+                OR substr(keys.retired_ending, CAST($5 AS INTEGER)) = $6)))
+              AND id IN (
                 SELECT app_id FROM app_subjects WHERE kind = 'everyone'
                   AND capability IN ('viewer', 'settings_request')
                 UNION SELECT app_id FROM app_subjects WHERE kind = 'user' AND subject = $3 AND list = 'allow'
@@ -173,9 +185,11 @@ impl Store {
               ORDER BY id LIMIT $4",
         )
         .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(super::containing(&filter.search))
+        .bind(filter.search.name.as_deref().map(super::containing))
         .bind(user.to_string())
         .bind(limit)
+        .bind(from)
+        .bind(ending)
         .fetch_all(&self.pool)
         .await
     }

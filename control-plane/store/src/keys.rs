@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use latchkey_core::delegation::KeyTerms;
+use latchkey_core::key_search::KeySearch;
 use latchkey_core::limits::Limits;
 use latchkey_core::name::Name;
 use latchkey_core::search::folded;
 use latchkey_core::status::Status;
-use latchkey_proto::key::KeyHash;
+use latchkey_proto::key::{ENDING_CHARS, KeyEnding, KeyHash};
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
@@ -36,6 +37,8 @@ pub struct Key {
     pub rotated_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     pub hash: KeyHash,
+    /// What its value ends with; none where that was not known when the secret was written.
+    pub ending: Option<KeyEnding>,
     /// The current secret's value, encrypted, where the app lets it be seen again.
     pub sealed_value: Option<Vec<u8>>,
     /// The secret that the last rotation replaced.
@@ -60,6 +63,8 @@ impl Key {
 pub struct Retired {
     /// What it is found by.
     pub hash: KeyHash,
+    /// What its value ends with; none where that is not known.
+    pub ending: Option<KeyEnding>,
     /// When it stops, or stopped.
     pub at: Timestamp,
 }
@@ -68,9 +73,122 @@ pub struct Retired {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, app_id, user_id, name, status, expires_at, limits, created_at, rotated_at, revoked_at, ",
-            "hash, sealed_value, retired_hash, retires_at, suspended, revision FROM keys ",
+            "SELECT id, app_id, user_id, name, status, expires_at, limits, created_at, rotated_at, revoked_at, hash, ",
+            "ending, sealed_value, retired_hash, retired_ending, retires_at, suspended, revision FROM keys ",
             $rest
+        )
+    };
+}
+
+/// Whether a list of the app's settings names the key's user, by themselves or by a group.
+macro_rules! names {
+    ($capability:literal, $list:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM app_subjects WHERE app_id = keys.app_id AND capability = '",
+            $capability,
+            "' AND list = '",
+            $list,
+            "' AND kind = 'user' AND subject = keys.user_id)
+             OR EXISTS (SELECT 1 FROM group_members JOIN app_subjects ON subject = group_id AND kind = 'group'
+              WHERE group_members.user_id = keys.user_id AND app_id = keys.app_id AND capability = '",
+            $capability,
+            "' AND list = '",
+            $list,
+            "'))"
+        )
+    };
+}
+
+/// Whether the app gives a capability in this mode. Settings are JSON as serde writes it, in which a text
+/// cannot contain an unescaped quote; so only the rule itself is like this.
+macro_rules! mode {
+    ($capability:literal, $mode:literal) => {
+        concat!("apps.settings LIKE '%\"", $capability, "\":{\"mode\":\"", $mode, "\"%'")
+    };
+}
+
+/// Whether a rule by itself gives the key's user its capability, exceptions aside.
+macro_rules! gives {
+    ($capability:literal) => {
+        concat!(
+            "(",
+            mode!($capability, "everyone"),
+            " OR ",
+            mode!($capability, "specific"),
+            " AND ",
+            names!($capability, "allow"),
+            ")"
+        )
+    };
+}
+
+/// Whether the key's user may not sign in.
+macro_rules! deactivated {
+    () => {
+        "EXISTS (SELECT 1 FROM users WHERE id = keys.user_id AND deactivated_at IS NOT NULL)"
+    };
+}
+
+/// Whether the key's user may not see the app: what [`Access::grants`] says of viewers.
+///
+/// [`Access::grants`]: latchkey_core::access::Access::grants
+macro_rules! without_access {
+    () => {
+        concat!(
+            "(",
+            deactivated!(),
+            " OR ",
+            names!("viewer", "except"),
+            " OR NOT (",
+            gives!("viewer"),
+            " OR (",
+            gives!("settings_request"),
+            " AND NOT ",
+            names!("settings_request", "except"),
+            ")))"
+        )
+    };
+}
+
+/// Whether the key's user may not sign in, or the app gives anybody access.
+macro_rules! managed_by_users {
+    () => {
+        concat!(
+            "(",
+            deactivated!(),
+            " OR ",
+            mode!("viewer", "everyone"),
+            " OR ",
+            mode!("viewer", "specific"),
+            " OR ",
+            mode!("settings_request", "everyone"),
+            " OR ",
+            mode!("settings_request", "specific"),
+            ")"
+        )
+    };
+}
+
+/// A page of named keys: `$1` goes with the scope.
+macro_rules! listed {
+    ($scope:literal) => {
+        concat!(
+            r"SELECT keys.id, keys.app_id, keys.user_id, keys.name, keys.status, keys.expires_at, keys.limits,
+              keys.created_at, keys.rotated_at, keys.revoked_at, keys.hash, keys.ending, keys.sealed_value,
+              keys.retired_hash, keys.retired_ending, keys.retires_at, keys.suspended, keys.revision,
+              apps.name AS app_name FROM keys JOIN apps ON apps.id = keys.app_id
+              WHERE ",
+            $scope,
+            r" AND keys.user_id IS NOT NULL AND keys.id > $2
+              AND (keys.search_text LIKE $3 ESCAPE '\' OR substr(keys.ending, CAST($5 AS INTEGER)) = $4
+               OR substr(keys.retired_ending, CAST($5 AS INTEGER)) = $4)
+              AND ($6 = '' OR keys.user_id = $6)
+              AND ($7 = 0 OR keys.status = 'active' AND keys.expires_at > $8 AND keys.expires_at <= $9)
+              AND ($10 = 0 OR keys.status <> 'revoked' AND (keys.expires_at IS NULL OR keys.expires_at > $11) AND ",
+            without_access!(),
+            " AND ($10 = 1 OR ",
+            managed_by_users!(),
+            ")) ORDER BY keys.id LIMIT $12"
         )
     };
 }
@@ -79,7 +197,11 @@ impl FromRow<'_, AnyRow> for Key {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
         let retired_hash: Option<&[u8]> = row.try_get("retired_hash")?;
         let retired = match (retired_hash, row.optional_time("retires_at")?) {
-            (Some(hash), Some(at)) => Some(Retired { hash: key_hash("retired_hash", hash)?, at }),
+            (Some(hash), Some(at)) => Some(Retired {
+                hash: key_hash("retired_hash", hash)?,
+                ending: ending(row, "retired_ending")?,
+                at,
+            }),
             _ => None,
         };
         let limits: Option<&str> = row.try_get("limits")?;
@@ -96,6 +218,7 @@ impl FromRow<'_, AnyRow> for Key {
             rotated_at: row.optional_time("rotated_at")?,
             revoked_at: row.optional_time("revoked_at")?,
             hash: key_hash("hash", row.try_get("hash")?)?,
+            ending: ending(row, "ending")?,
             sealed_value: row.try_get("sealed_value")?,
             retired,
             suspended: row.flag("suspended")?,
@@ -105,12 +228,56 @@ impl FromRow<'_, AnyRow> for Key {
 }
 
 /// Which named keys a list holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct KeyFilter {
-    /// Part of the name, in any case.
-    pub search: String,
+    pub of: KeysOf,
+    pub search: KeySearch,
+    /// Whose; none for anybody's.
     pub user_id: Option<Uuid>,
+    /// Those that are active and expire after the first and not after the second.
+    pub expires: Option<(Timestamp, Timestamp)>,
+    pub access: KeyAccess,
+    /// By which those that have expired are told.
+    pub now: Timestamp,
     pub after: Option<Uuid>,
+}
+
+/// Named keys of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysOf {
+    App(Uuid),
+    /// Of all apps, also of those that were deleted.
+    User(Uuid),
+    /// Of every app that was not deleted.
+    Everything,
+}
+
+/// What became of the access of a key's user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyAccess {
+    /// Not looked at.
+    #[default]
+    Any,
+    /// They may not see the app, and the key is not over: it is neither revoked nor expired.
+    Without,
+    /// The same, but for keys of active people for an app that gives nobody access: admins manage those.
+    Lost,
+}
+
+impl KeyFilter {
+    /// All named keys of `of`.
+    #[must_use]
+    pub fn new(of: KeysOf, now: Timestamp) -> Self {
+        Self {
+            of,
+            search: KeySearch::parse(""),
+            user_id: None,
+            expires: None,
+            access: KeyAccess::Any,
+            now,
+            after: None,
+        }
+    }
 }
 
 fn named_key(app: Uuid, id: Uuid) -> QueryOf<Key> {
@@ -133,50 +300,68 @@ impl Store {
         app_key(app).fetch_optional(&self.pool).await
     }
 
-    /// An app's named keys by age, oldest first.
-    pub async fn named_keys(&self, app: Uuid, filter: &KeyFilter, limit: i64) -> sqlx::Result<Vec<Key>> {
-        sqlx::query_as(select!(
-            r"WHERE app_id = $1 AND user_id IS NOT NULL AND id > $2 AND search_text LIKE $3 ESCAPE '\'
-              AND ($4 = '' OR user_id = $4) ORDER BY id LIMIT $5"
-        ))
-        .bind(app.to_string())
-        .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(super::containing(&filter.search))
-        .bind(filter.user_id.map(|id| id.to_string()).unwrap_or_default())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
+    /// Named keys by age, oldest first, each with its app's name.
+    pub async fn named_keys(&self, filter: &KeyFilter, limit: i64) -> sqlx::Result<Vec<(Key, String)>> {
+        let (query, of) = match filter.of {
+            KeysOf::App(app) => (listed!("keys.app_id = $1"), app.to_string()),
+            KeysOf::User(user) => (listed!("keys.user_id = $1"), user.to_string()),
+            KeysOf::Everything => (listed!("$1 = '' AND apps.deleted_at IS NULL"), String::new()),
+        };
+        let (from, ending) = ending_bounds(&filter.search);
+        let expires = filter.expires.map(|(from, until)| (from.as_millisecond(), until.as_millisecond()));
+        let access = match filter.access {
+            KeyAccess::Any => 0_i64,
+            KeyAccess::Without => 1,
+            KeyAccess::Lost => 2,
+        };
+        sqlx::query(query)
+            .bind(of)
+            .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
+            .bind(filter.search.name.as_deref().map(super::containing))
+            .bind(ending)
+            .bind(from)
+            .bind(filter.user_id.map(|id| id.to_string()).unwrap_or_default())
+            .bind(i64::from(expires.is_some()))
+            .bind(expires.unwrap_or_default().0)
+            .bind(expires.unwrap_or_default().1)
+            .bind(access)
+            .bind(filter.now.as_millisecond())
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|row| Ok((Key::from_row(&row)?, row.try_get("app_name")?)))
+            .collect()
     }
-}
 
-impl Store {
-    /// A user's named keys whose name holds `search`, oldest first, after `after`, each with its app's name.
-    pub async fn keys_of_user(
-        &self,
-        user: Uuid,
-        search: &str,
-        after: Option<Uuid>,
-        limit: i64,
-    ) -> sqlx::Result<Vec<(Key, String)>> {
+    /// How many named keys are active and expire after `from` and not after `until`.
+    pub async fn count_expiring_keys(&self, from: Timestamp, until: Timestamp) -> sqlx::Result<u64> {
         sqlx::query(
-            r"SELECT keys.id, keys.app_id, keys.user_id, keys.name, keys.status, keys.expires_at, keys.limits,
-             keys.created_at, keys.rotated_at, keys.revoked_at, keys.hash, keys.sealed_value, keys.retired_hash,
-             keys.retires_at, keys.suspended, keys.revision, apps.name AS app_name
-             FROM keys JOIN apps ON apps.id = keys.app_id
-             WHERE keys.user_id = $1 AND keys.id > $2 AND keys.search_text LIKE $3 ESCAPE '\' ORDER BY keys.id LIMIT $4",
+            "SELECT COUNT(*) AS held FROM keys JOIN apps ON apps.id = keys.app_id
+             WHERE keys.status = 'active' AND keys.expires_at > $1 AND keys.expires_at <= $2
+             AND keys.user_id IS NOT NULL AND apps.deleted_at IS NULL",
         )
-        .bind(user.to_string())
-        .bind(after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(super::containing(search))
-        .bind(limit)
-        .fetch_all(&self.pool)
+        .bind(from.as_millisecond())
+        .bind(until.as_millisecond())
+        .fetch_one(&self.pool)
         .await?
-        .into_iter()
-        .map(|row| {
-            let app = row.try_get("app_name")?;
-            Ok((Key::from_row(&row)?, app))
-        })
-        .collect()
+        .count("held")
+    }
+
+    /// How many named keys [`KeyAccess::Lost`] holds.
+    pub async fn count_keys_of_lost_access(&self, now: Timestamp) -> sqlx::Result<u64> {
+        sqlx::query(concat!(
+            "SELECT COUNT(*) AS held FROM keys JOIN apps ON apps.id = keys.app_id
+             WHERE keys.user_id IS NOT NULL AND apps.deleted_at IS NULL
+             AND keys.status <> 'revoked' AND (keys.expires_at IS NULL OR keys.expires_at > $1) AND ",
+            managed_by_users!(),
+            " AND ",
+            without_access!()
+        ))
+        .bind(now.as_millisecond())
+        .fetch_one(&self.pool)
+        .await?
+        .count("held")
     }
 
     /// How many named keys that are not revoked this user has, by app.
@@ -212,6 +397,36 @@ impl Tx {
         .count("held")
     }
 
+    /// Whether this user has a key for this app that has this name, in any case, and is not revoked.
+    pub async fn has_key_named(&mut self, app: Uuid, user: Uuid, name: &Name) -> sqlx::Result<bool> {
+        let row = sqlx::query(
+            "SELECT id FROM keys WHERE app_id = $1 AND user_id = $2 AND search_text = $3 AND status <> 'revoked'
+             LIMIT 1",
+        )
+        .bind(app.to_string())
+        .bind(user.to_string())
+        .bind(folded(name.as_str()))
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(row.is_some())
+    }
+
+    /// The apps of a user's named keys that are not revoked, by id.
+    pub async fn apps_of_keys(&mut self, user: Uuid) -> sqlx::Result<Vec<Uuid>> {
+        let query =
+            "SELECT DISTINCT app_id FROM keys WHERE user_id = $1 AND status <> 'revoked' ORDER BY app_id";
+        let rows = sqlx::query(query).bind(user.to_string()).fetch_all(&mut *self.inner).await?;
+        rows.iter().map(|row| row.uuid("app_id")).collect()
+    }
+
+    /// A user's named keys that are not revoked.
+    pub async fn live_keys(&mut self, user: Uuid) -> sqlx::Result<Vec<Key>> {
+        sqlx::query_as(select!("WHERE user_id = $1 AND status <> 'revoked' ORDER BY id"))
+            .bind(user.to_string())
+            .fetch_all(&mut *self.inner)
+            .await
+    }
+
     /// A named key of an app.
     pub async fn named_key(&mut self, app: Uuid, id: Uuid) -> sqlx::Result<Option<Key>> {
         named_key(app, id).fetch_optional(&mut *self.inner).await
@@ -225,8 +440,8 @@ impl Tx {
     pub async fn insert_key(&mut self, key: &Key) -> sqlx::Result<()> {
         sqlx::query(
             "INSERT INTO keys (id, app_id, user_id, name, status, expires_at, created_at, hash, sealed_value, revision,
-             limits, suspended, search_text)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             limits, suspended, search_text, ending)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         )
         .bind(key.id.to_string())
         .bind(key.app_id.to_string())
@@ -241,6 +456,7 @@ impl Tx {
         .bind(key.limits.as_ref().map(json))
         .bind(i64::from(key.suspended))
         .bind(folded(key.name.as_str()))
+        .bind(key.ending.map(|ending| ending.to_string()))
         .execute(&mut *self.inner)
         .await?;
         Ok(())
@@ -251,7 +467,7 @@ impl Tx {
         sqlx::query(
             "UPDATE keys SET name = $1, status = $2, expires_at = $3, rotated_at = $4, revoked_at = $5, hash = $6,
              sealed_value = $7, retired_hash = $8, retires_at = $9, revision = $10, limits = $11,
-             search_text = $12 WHERE id = $13",
+             search_text = $12, ending = $13, retired_ending = $14 WHERE id = $15",
         )
         .bind(key.name.as_str().to_owned())
         .bind(key.status.as_str())
@@ -265,6 +481,8 @@ impl Tx {
         .bind(key.revision)
         .bind(key.limits.as_ref().map(json))
         .bind(folded(key.name.as_str()))
+        .bind(key.ending.map(|ending| ending.to_string()))
+        .bind(key.retired.and_then(|retired| retired.ending).map(|ending| ending.to_string()))
         .bind(key.id.to_string())
         .execute(&mut *self.inner)
         .await?;
@@ -302,6 +520,18 @@ impl Tx {
             .await?;
         Ok(())
     }
+}
+
+/// The end that a search asks for, and from which character of a stored one it stands, counted from 1.
+pub(super) fn ending_bounds(search: &KeySearch) -> (i64, Option<String>) {
+    let shown = search.ending.as_ref().map_or(ENDING_CHARS, String::len);
+    let from = ENDING_CHARS.saturating_sub(shown) + 1;
+    (i64::try_from(from).unwrap_or(1), search.ending.clone())
+}
+
+fn ending(row: &AnyRow, column: &str) -> sqlx::Result<Option<KeyEnding>> {
+    let text: Option<&str> = row.try_get(column)?;
+    Ok(text.and_then(KeyEnding::of))
 }
 
 fn key_hash(column: &str, bytes: &[u8]) -> sqlx::Result<KeyHash> {

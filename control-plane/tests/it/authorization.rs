@@ -93,6 +93,7 @@ const RULES: &[(&str, Rule)] = &[
     ("end_change_request_trial", Admin),
     ("simulate_change_request", Reader),
     // Named keys.
+    ("list_all_keys", Reader),
     ("list_keys", Reader),
     ("create_key", Admin),
     ("read_key", Reader),
@@ -115,6 +116,7 @@ const RULES: &[(&str, Rule)] = &[
     ("list_user_sessions", Owner),
     ("end_user_sessions", Owner),
     ("list_user_keys", Reader),
+    ("revoke_user_keys", Admin),
     ("list_user_groups", Reader),
     ("list_tokens", Owner),
     ("create_token", Owner),
@@ -200,6 +202,7 @@ const RULES: &[(&str, Rule)] = &[
     ("list_my_apps", Person),
     ("read_my_app", Mine),
     ("read_my_app_key_value", Mine),
+    ("list_my_keys_without_access", Person),
     ("list_my_keys", Mine),
     ("create_my_key", Mine),
     ("read_my_key", Mine),

@@ -142,8 +142,8 @@ on_both! {
     async fn a_key_created_while_its_user_is_removed(test: Test) {
         let scene = scene(&test, true).await;
         let membership = format!("/groups/{}/members/{}", scene.group, scene.alice);
-        for _ in 0..8 {
-            let body = json!({"name": "laptop"});
+        for turn in 0..8 {
+            let body = json!({"name": format!("laptop {turn}")});
             let (created, removed) = tokio::join!(
                 test.with(&scene.token, "POST", &scene.keys, Some(body)),
                 test.delete(&membership),

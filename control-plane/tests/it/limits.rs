@@ -144,8 +144,8 @@ on_both! {
         let (app, path) = named_app(&test, json!({"requests_per_minute": 60})).await;
         test.named_key(&app).await;
         let user = test.user("alice@acme.com").await;
-        for limits in [json!({"requests_per_minute": 10, "max_input_tokens": 7}), json!({})] {
-            let body = json!({"user_id": user, "name": "laptop", "limits": limits});
+        for (name, limits) in [("laptop", json!({"requests_per_minute": 10, "max_input_tokens": 7})), ("phone", json!({}))] {
+            let body = json!({"user_id": user, "name": name, "limits": limits});
             test.post(&format!("{path}/keys"), body).await.expect(StatusCode::CREATED);
             test.clock.advance(std::time::Duration::from_millis(1));
         }

@@ -185,3 +185,23 @@ on_both! {
         test.with(&token, "POST", &format!("{own}/rotate"), None).await.expect(StatusCode::OK);
     }
 }
+
+on_both! {
+    async fn a_key_of_an_app_that_one_no_longer_sees_can_still_be_seen_and_revoked(test: Test) {
+        let (app, _, token, path) = granted(&test, json!({}), json!({})).await;
+        let key = test.with(&token, "POST", &path, Some(json!({"name": "laptop"}))).await.expect(StatusCode::CREATED);
+        let lost = async || test.with(&token, "GET", "/me/keys/without-access", None).await.expect(StatusCode::OK)["items"].clone();
+        assert_eq!(lost().await, json!([]));
+        test.self_service(&app, json!({"access": {"viewer": {"mode": "disabled"}}})).await;
+        let listed = lost().await;
+        assert_eq!((&listed[0]["id"], &listed[0]["app_name"], &listed[0]["masked"]), (&key["id"], &app["name"], &key["masked"]));
+        let own = format!("{path}/{}", id(&key));
+        test.with(&token, "POST", &format!("{own}/rotate"), None).await.refused(404);
+        let stranger = test.user("mallory@acme.com").await;
+        let stranger = test.token_of(&stranger).await;
+        test.with(&stranger, "POST", &format!("{own}/revoke"), None).await.refused(404);
+        let revoked = test.with(&token, "POST", &format!("{own}/revoke"), None).await.expect(StatusCode::OK);
+        assert_eq!(revoked["status"], "revoked");
+        assert_eq!(lost().await, json!([]));
+    }
+}

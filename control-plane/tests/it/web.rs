@@ -8,6 +8,7 @@ mod email;
 mod findings;
 mod groups;
 mod guardrails;
+mod keys;
 mod mcp_servers;
 mod models;
 mod my_apps;

@@ -40,6 +40,7 @@ pub fn routes() -> Router<Api> {
         .route("/admin/users", get(users::list).post(users::create))
         .route("/admin/users/new", get(users::new))
         .route("/admin/users/{id}", get(users::page).post(users::update))
+        .route("/admin/keys/of/{id}/revoke", post(users::revoke_keys))
         .route("/admin/users/{id}/invite", post(users::invite))
         .route("/admin/users/{id}/deactivate", post(users::deactivate))
         .route("/admin/users/{id}/reactivate", post(users::reactivate))

@@ -16,6 +16,7 @@ pub mod guardrails;
 pub mod limits;
 pub mod list;
 pub mod my;
+pub mod pasted_key;
 pub mod period;
 pub mod sign_in;
 pub mod simulation;
@@ -48,6 +49,7 @@ pub fn routes() -> Router<Api> {
         .merge(admin::routes())
         .merge(my::routes())
         .route("/assets/{name}", get(assets::serve))
+        .layer(axum::middleware::from_fn(pasted_key::keep_out))
 }
 
 /// Leads to where somebody's work is.

@@ -33,7 +33,8 @@ pub struct AppQuery {
     /// Items on a page: 1 to 200, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u16>,
-    /// Only apps whose name holds this, in any case.
+    /// Only apps whose name holds this, in any case, or one of whose keys ends with it: at least 4 characters, or
+    /// any with `…` before them.
     #[param(max_length = 200)]
     pub search: Option<String>,
     /// Only apps that are so now.
@@ -118,6 +119,9 @@ pub struct AppView {
 pub struct AppKeyView {
     /// Opaque; it stays when the secret is rotated.
     pub id: Uuid,
+    /// What it is recognized by: `sk-quilr-…` and the last 4 characters of its value. Null for a key of an
+    /// earlier version whose value is not stored, until it is rotated.
+    pub masked: Option<String>,
     /// What the client presents; only where it was just made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -127,6 +131,8 @@ pub struct AppKeyView {
     /// When the replaced secret stops or stopped.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub old_secret_stops_at: Option<Timestamp>,
+    /// What the replaced secret is recognized by, as `masked`; null where there is none, or it is not known.
+    pub old_secret_masked: Option<String>,
 }
 
 /// How to rotate.
@@ -277,8 +283,14 @@ impl AppKeyView {
     /// The view of a key, without its value.
     #[must_use]
     pub fn new(key: &Key) -> Self {
-        let old_secret_stops_at = key.retired.map(|retired| retired.at);
-        Self { id: key.id, value: None, rotated_at: key.rotated_at, old_secret_stops_at }
+        Self {
+            id: key.id,
+            masked: key.ending.map(|ending| ending.masked()),
+            value: None,
+            rotated_at: key.rotated_at,
+            old_secret_stops_at: key.retired.map(|retired| retired.at),
+            old_secret_masked: key.retired.and_then(|retired| retired.ending).map(|ending| ending.masked()),
+        }
     }
 
     /// The view of a key that was just made.

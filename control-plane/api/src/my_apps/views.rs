@@ -101,6 +101,8 @@ pub struct MyGuardrails {
 /// The key that an app's users share.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MyAppKey {
+    /// What it is recognized by: `sk-quilr-…` and the last 4 characters of its value; null where that is not known.
+    pub masked: Option<String>,
     /// When its secret was last replaced.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub rotated_at: Option<Timestamp>,
@@ -205,6 +207,7 @@ impl MyAppDetails {
             requests: Some(requests).filter(|_| grants(Capability::AllLogs)),
             values_visible: settings.keep_key_values && grants(Capability::KeyVisibility),
             key: key.map(|key| MyAppKey {
+                masked: key.ending.map(|ending| ending.masked()),
                 rotated_at: key.rotated_at,
                 old_secret_stops_at: key.retired.map(|retired| retired.at),
             }),

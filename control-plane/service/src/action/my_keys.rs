@@ -1,6 +1,7 @@
 //! What users do with their own keys.
 //!
-//! An app that they may not view, and a key that is not theirs, are not there for them.
+//! An app that they may not view, and a key that is not theirs, are not there for them; but their own key they
+//! can always revoke.
 
 use jiff::Timestamp;
 use latchkey_core::access::{Capability, Member};
@@ -108,7 +109,7 @@ pub async fn rotate(
     keys::rotate::named_key(tx, context, &app, key, grace).await
 }
 
-/// Revokes a key of this user's for good.
+/// Revokes a key of this user's for good, also where they may no longer view its app.
 ///
 /// # Errors
 /// There is no such key for them.
@@ -118,7 +119,7 @@ pub async fn revoke(
     user: Uuid,
     (app, key): (Uuid, Uuid),
 ) -> Result<Key, Refusal> {
-    let app = locked(tx, context, user, app).await?;
+    let app = tx.app(app).await?.ok_or(Refusal::NotFound("app"))?;
     own(tx, user, &app, key).await?;
     keys::switch::switch(tx, context, app.id, key, Switch::Revoke).await
 }

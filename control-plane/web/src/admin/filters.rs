@@ -11,6 +11,7 @@ use latchkey_api::problem::Problem;
 use latchkey_api::upstreams::{McpProtocol, ModelProtocol, UpstreamResource};
 use latchkey_api::{apps, upstreams, users};
 use latchkey_core::invalid::{FieldError, Invalid};
+use latchkey_core::key_search::KeySearch;
 use latchkey_core::search::folded;
 use latchkey_filter_core::snapshot::PROVIDER_PREFIX;
 use uuid::Uuid;
@@ -166,10 +167,12 @@ pub async fn with_key(
     let Ok(app) = asked.text("app_id").parse::<Uuid>() else {
         return Err(unknown("key_id", "is not a key ID. To find a key by name, also enter its app"));
     };
-    let query = KeyQuery { cursor: None, limit: Some(200), search: Some(text.clone()), user_id: None };
+    let query = KeyQuery { limit: Some(200), search: Some(text.clone()), ..KeyQuery::default() };
     let found = keys::list(visit.reader()?, State(api.clone()), PathParams(app), Query(query)).await?;
     let name = folded(&text);
-    let mut found = found.items.into_iter().filter(|key| folded(key.item.name.as_str()) == name);
+    // What a leaked key shows is no name; what is found ends with it.
+    let by_name = KeySearch::parse(&text).name.is_some();
+    let mut found = found.items.into_iter().filter(|key| !by_name || folded(key.item.name.as_str()) == name);
     let key = found.next().ok_or_else(|| unknown("key_id", "the app has no key of this name"))?;
     if found.next().is_some() {
         return Err(unknown("key_id", "several keys of the app have this name: use the ID of one"));

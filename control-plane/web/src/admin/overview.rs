@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
+use latchkey_api::attention::{self, FirstSteps, KeyAttention};
 use latchkey_api::body::Query;
 use latchkey_api::change_requests::{self, ChangeRequestList, RequestQuery};
 use latchkey_api::problem::Problem;
@@ -30,6 +31,9 @@ const DAYS: i64 = 14;
 /// How many of the dearest, and of the newest change requests, are named.
 const FEW: u16 = 5;
 
+/// Within how many days a key expires soon.
+const SOON: i64 = attention::KEY_EXPIRES_SOON_DAYS;
+
 #[derive(Template)]
 #[template(path = "admin/overview.html")]
 struct OverviewPage {
@@ -42,8 +46,39 @@ struct OverviewPage {
     tops: Vec<TopTable>,
     pending: ChangeRequestList,
     gateways: Vec<Gateway>,
+    keys: KeyAttention,
+    /// What is left to set up, until a request has succeeded.
+    steps: Option<Vec<FirstStep>>,
     /// Peers that look like proxies, and are not trusted.
     forwarders: Vec<IpAddr>,
+}
+
+/// Something to do before the first request can succeed.
+struct FirstStep {
+    what: &'static str,
+    link: String,
+    done: bool,
+}
+
+/// Whether the first of the first steps is still to be done: adding a provider.
+fn is_starting(steps: Option<&[FirstStep]>) -> bool {
+    steps.and_then(<[FirstStep]>::first).is_some_and(|provider| !provider.done)
+}
+
+fn steps(steps: &FirstSteps, gateway: bool) -> Vec<FirstStep> {
+    let FirstSteps { provider, model, app, access, key } = *steps;
+    let of_app =
+        |tab: &str| app.map_or_else(|| "/admin/apps".to_owned(), |id| format!("/admin/apps/{id}/{tab}"));
+    let step = |what, link: &str, done| FirstStep { what, link: link.to_owned(), done };
+    vec![
+        step("Add a provider", "/admin/providers", provider),
+        step("Add a model", "/admin/models", model),
+        step("Connect a gateway", "/admin/gateways", gateway),
+        step("Create an API key for your first app", "/admin/apps", app.is_some()),
+        step("Choose who has access to it", &of_app("self-service"), access),
+        step("Create the first key", &of_app("keys"), key),
+        step("Make the first successful request", "/admin/playground", false),
+    ]
 }
 
 struct TopTable {
@@ -103,7 +138,9 @@ pub async fn page(
             rows: items.into_iter().map(|item| row(item, by, visit.time_zone())).collect(),
         })
     };
-    let (days, apps, users, models, pending, gateways) = tokio::try_join!(
+    let (keys, first, days, apps, users, models, pending, gateways) = tokio::try_join!(
+        attention::keys(visit.reader()?, &api),
+        attention::first_steps(visit.reader()?, &api),
         days,
         top("Apps by cost", "app"),
         top("Users by cost", "user"),
@@ -123,6 +160,8 @@ pub async fn page(
         charts: charts(&days, visit.time_zone()),
         tops: vec![apps, users, models],
         pending,
+        keys,
+        steps: first.map(|first| steps(&first, !gateways.items.is_empty())),
         gateways: gateways.items,
         forwarders: api.sign_in.forwarders.seen(),
         span,

@@ -6,15 +6,16 @@ use axum::response::Response;
 use latchkey_api::Api;
 use latchkey_api::account::SessionView;
 use latchkey_api::body::{JsonBody, NoBody, PathParams, Query};
+use latchkey_api::keys::UserKey;
 use latchkey_api::pagination::PageQuery;
 use latchkey_api::precondition::Tagged;
 use latchkey_api::problem::Problem;
-use latchkey_api::users::{self, IdentityView, InvitationView, UserDetail, UserGroup, UserKey, UserView};
+use latchkey_api::users::{self, IdentityView, InvitationView, UserDetail, UserGroup, UserView};
 use latchkey_core::status::Standing;
 use uuid::Uuid;
 
 use crate::form::{Field, FieldKind, HtmlForm, IF_MATCH, Posted};
-use crate::format::plural;
+use crate::format::{plural, propagated};
 use crate::frame::{Frame, Visit, done};
 use crate::list::PaginatedList;
 use crate::{html, unprocessable};
@@ -63,6 +64,8 @@ struct UserPage {
     identities: Option<Vec<IdentityView>>,
     groups: Vec<UserGroup>,
     keys: PaginatedList<UserKey>,
+    /// How many of their keys are not revoked.
+    live_keys: u64,
     /// For owners.
     sessions: Option<Vec<SessionView>>,
     form: HtmlForm,
@@ -154,6 +157,17 @@ pub async fn reactivate(
     Ok(done(&path(id), "User reactivated."))
 }
 
+/// Revokes all their named keys.
+pub async fn revoke_keys(
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    posted: Posted,
+) -> Result<Response, Problem> {
+    let revoked = users::revoke_keys(posted.visit.admin()?, State(api), PathParams(id)).await?.0;
+    let count = revoked.revoked.len() as u64;
+    Ok(done(&path(id), &format!("{} revoked {}.", plural(count, "key"), propagated(&revoked.propagation))))
+}
+
 pub async fn end_sessions(
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
@@ -210,6 +224,7 @@ async fn show(
         Err(_) => None,
     };
     let keys = PaginatedList::new(&path(id), &[], keys);
+    let live_keys = users::count_live_keys(visit.reader()?, api, id).await?;
     // A refused form may be one without these fields.
     let form = match form {
         Some(form) if form.has("role") => form.on_top_of(&now),
@@ -217,5 +232,5 @@ async fn show(
         None => now,
     };
     let frame = visit.frame(user.name.as_str());
-    html(&UserPage { frame, user, identities, groups, keys, sessions, form })
+    html(&UserPage { frame, user, identities, groups, keys, live_keys, sessions, form })
 }

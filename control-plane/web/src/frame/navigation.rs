@@ -35,6 +35,7 @@ const WATCH: &[NavLink] = &[
 
 const MANAGE: &[NavLink] = &[
     link("/admin/apps", "API keys"),
+    link("/admin/keys", "Named keys"),
     link(REQUESTS, "Change requests"),
     link("/admin/groups", "Smart groups"),
     link("/admin/users", "Users"),

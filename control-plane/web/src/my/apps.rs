@@ -6,10 +6,10 @@ use axum::response::Response;
 use latchkey_api::Api;
 use latchkey_api::activity::Active;
 use latchkey_api::body::{PathParams, Query};
-use latchkey_api::keys::KeyView;
+use latchkey_api::keys::{KeyView, UserKey};
 use latchkey_api::my_apps::{self, MyApp, MyAppDetails, MyModel};
 use latchkey_api::my_keys;
-use latchkey_api::pagination::PageQuery;
+use latchkey_api::pagination::{ListPage, PageQuery};
 use latchkey_api::problem::Problem;
 use latchkey_core::access::Capability;
 use latchkey_core::change_request::Kind;
@@ -33,6 +33,8 @@ struct MyAppsPage {
     frame: Frame,
     search: String,
     list: PaginatedList<MyApp>,
+    /// One's own keys of apps that one no longer sees.
+    lost: ListPage<UserKey>,
 }
 
 #[derive(Template)]
@@ -45,8 +47,9 @@ struct MyAppPage {
     meters: Vec<Meter>,
     request_limits: Vec<Line>,
     key_limits: Vec<Line>,
-    /// One's own keys, in named mode.
+    /// One's own keys, in named mode, and what they are searched for.
     keys: Option<PaginatedList<Active<KeyView>>>,
+    search: String,
 }
 
 /// A page that shows a key's value, with what to paste into a program.
@@ -67,9 +70,10 @@ pub async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let search = query.search.clone().unwrap_or_default();
-    let page = my_apps::list(visit.person(), State(api), Query(query)).await?;
+    let page = my_apps::list(visit.person(), State(api.clone()), Query(query)).await?;
+    let lost = my_keys::without_access(visit.person(), State(api), Query(PageQuery::most())).await?;
     let list = PaginatedList::new("/apps", &[("search", &search)], page);
-    html(&MyAppsPage { frame: visit.frame("My apps"), search, list })
+    html(&MyAppsPage { frame: visit.frame("My apps"), search, list, lost })
 }
 
 /// Shows the Settings tab of one.
@@ -80,11 +84,12 @@ pub async fn page(
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let app = read(&visit, &api, id).await?;
+    let search = query.search.clone().unwrap_or_default();
     let keys = match app.app.mode {
         CredentialMode::Named => {
             let keys =
                 my_keys::list(visit.person(), State(api.clone()), PathParams(id), Query(query)).await?;
-            Some(PaginatedList::new(&format!("/apps/{id}"), &[], keys))
+            Some(PaginatedList::new(&format!("/apps/{id}"), &[("search", &search)], keys))
         }
         CredentialMode::Shared => None,
     };
@@ -97,6 +102,7 @@ pub async fn page(
         key_limits: lines(&app.named_key_limits),
         app,
         keys,
+        search,
     })
 }
 

@@ -150,9 +150,12 @@ pub async fn revoke(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let revoked = my_keys::revoke(posted.visit.person(), State(api.clone()), PathParams(ids)).await;
+    // Also keys of apps that one no longer sees can be revoked.
+    let sees_app = read(&posted.visit, &api, ids.0).await.is_ok();
     let done = |Json(revoked): Json<Switched<KeyView>>| {
         let (name, how_far) = (revoked.item.name.as_str(), propagated(&revoked.propagation));
-        done(&format!("/apps/{}", ids.0), &format!("“{name}” revoked {how_far}."))
+        let to = if sees_app { format!("/apps/{}", ids.0) } else { "/apps".to_owned() };
+        done(&to, &format!("“{name}” revoked {how_far}."))
     };
     posted.answer(revoked, done, |form| show(&posted.visit, &api, ids, Some(form))).await
 }

@@ -51,6 +51,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, new: NewApp) -> Result<(A
         rotated_at: None,
         revoked_at: None,
         hash: minted.hash,
+        ending: minted.ending,
         sealed_value: minted.sealed_value,
         retired: None,
         suspended: false,

@@ -66,6 +66,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     if !member.is_active {
         return Err(Refusal::field("user_id", "this user is deactivated: reactivate the user first"));
     }
+    refuse_taken_name(tx, app.id, new.user_id, &new.name).await?;
     let parent = tx.app_key(app.id).await?;
     let id = context.world.id();
     let minted = secret::named_key(context, &parent, new.user_id, id, app.settings.keep_key_values)?;
@@ -82,6 +83,7 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
         rotated_at: None,
         revoked_at: None,
         hash: minted.hash,
+        ending: minted.ending,
         sealed_value: minted.sealed_value,
         retired: None,
         suspended: app.settings.self_service.suspends(&member),
@@ -91,4 +93,19 @@ pub async fn create(tx: &mut Tx, context: Context<'_>, app_id: Uuid, new: NewKey
     let expires = json!({ "expires_at": key.expires_at });
     context.audit(tx, AuditedAction::to_key("key.created", &key, expires));
     Ok(Issued { key, value: minted.value })
+}
+
+/// Refuses a name that another key of the user for this app has, unless that is revoked. Who calls it holds the
+/// app's lock.
+pub(super) async fn refuse_taken_name(
+    tx: &mut Tx,
+    app: Uuid,
+    user: Uuid,
+    name: &Name,
+) -> Result<(), Refusal> {
+    if tx.has_key_named(app, user, name).await? {
+        let why = "another key of this user for this app has this name: choose a different name, or revoke that key first";
+        return Err(Refusal::field("name", why));
+    }
+    Ok(())
 }

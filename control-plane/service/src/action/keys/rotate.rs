@@ -61,8 +61,9 @@ async fn replace(
     if let Some(older) = key.retired {
         tx.remove_key_hash(context.world, older.hash.as_bytes().to_vec()).await?;
     }
-    key.retired = Some(Retired { hash: key.hash, at: grace.ends(now) });
+    key.retired = Some(Retired { hash: key.hash, ending: key.ending, at: grace.ends(now) });
     key.hash = minted.hash;
+    key.ending = minted.ending;
     key.sealed_value = minted.sealed_value;
     key.rotated_at = Some(now);
     key.revision = tx.revision(context.world).await?;

@@ -1,6 +1,6 @@
 //! Minting secrets.
 
-use latchkey_proto::key::{ApiKey, AppKey, KeyClaim, KeyHash, NamedKey};
+use latchkey_proto::key::{ApiKey, AppKey, KeyClaim, KeyEnding, KeyHash, NamedKey};
 use latchkey_store::keys::Key as Record;
 use latchkey_store::seal::{Purpose, Sealed};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,6 +13,8 @@ pub struct NewSecret {
     pub value: SecretString,
     /// What it is found by.
     pub hash: KeyHash,
+    /// What people recognize it by.
+    pub ending: Option<KeyEnding>,
     /// The value, encrypted, where it is kept.
     pub sealed_value: Option<Vec<u8>>,
 }
@@ -46,5 +48,10 @@ pub fn named_key(
 
 fn minted(context: Context<'_>, id: Uuid, keep: bool, value: &str, hash: KeyHash) -> NewSecret {
     let seal = || context.master.seal(context.world, Purpose::KeyValue(id), value.as_bytes());
-    NewSecret { value: value.to_owned().into(), hash, sealed_value: keep.then(seal) }
+    NewSecret {
+        value: value.to_owned().into(),
+        hash,
+        ending: KeyEnding::of(value),
+        sealed_value: keep.then(seal),
+    }
 }

@@ -6,6 +6,7 @@ use latchkey_core::delegation::{self, Grant};
 use latchkey_core::expiry::{self, Lifetime};
 use latchkey_core::limits::{EditLimits, given, nullable};
 use latchkey_core::name::Name;
+use latchkey_core::search::folded;
 use latchkey_core::status::{Final, Status};
 use latchkey_store::Tx;
 use latchkey_store::keys::Key;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::create::refuse_taken_name;
 use crate::action::audit::AuditedAction;
 use crate::action::{Context, Refusal};
 
@@ -43,7 +45,7 @@ pub struct EditKey {
 /// Edits a named key; what it was and is.
 ///
 /// # Errors
-/// There is no such key, it is revoked, or it would exceed its app.
+/// There is no such key, it is revoked, its new name is taken, or it would exceed its app.
 pub async fn update(
     tx: &mut Tx,
     context: Context<'_>,
@@ -59,6 +61,9 @@ pub async fn update(
     }
     let before = key.clone();
     key.name = edit.name.unwrap_or(key.name);
+    if let Some(user) = key.user_id.filter(|_| folded(key.name.as_str()) != folded(before.name.as_str())) {
+        refuse_taken_name(tx, app.id, user, &key.name).await?;
+    }
     key.expires_at = expires_at.unwrap_or(key.expires_at);
     if let Some(edit) = edit.limits {
         let before = key.limits.unwrap_or_else(|| app.settings.named_key_limits.clone());

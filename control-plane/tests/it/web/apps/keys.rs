@@ -34,7 +34,7 @@ on_both! {
         assert_eq!((&key["user"]["email"], &key["limits"]["requests_per_minute"]), (&json!("alice@acme.com"), &json!(6)));
         assert_eq!(key["expires_at"], "2026-01-31T00:00:00Z");
         let list = boss.open(&path).await;
-        assert_eq!(list.all("tbody td:nth-child(2)"), ["alice@acme.com"]);
+        assert_eq!(list.all("tbody td:nth-child(3)"), ["alice@acme.com"]);
         let own = format!("{path}/{}", id(&key));
         let page = boss.open(&own).await;
         let mut form = page.form(&own);

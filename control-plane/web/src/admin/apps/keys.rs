@@ -1,4 +1,4 @@
-//! An app's named keys.
+//! Named keys, of an app and of all.
 
 mod key;
 mod lifecycle;
@@ -12,7 +12,7 @@ use latchkey_api::Api;
 use latchkey_api::activity::Active;
 use latchkey_api::apps::{AppView, Created};
 use latchkey_api::body::{JsonBody, PathParams, Query};
-use latchkey_api::keys::{self, KeyQuery, KeyView};
+use latchkey_api::keys::{self, KeyQuery, KeyView, UserKey};
 use latchkey_api::problem::Problem;
 use uuid::Uuid;
 
@@ -25,9 +25,13 @@ use crate::frame::{Frame, Visit};
 use crate::list::{Filter, PaginatedList};
 use crate::{html, unprocessable};
 
-/// The pages of an app's named keys.
+/// By what lists of named keys are filtered.
+const FILTERS: [&str; 4] = ["search", "expires_within_days", "lost_access", "user_id"];
+
+/// The pages of named keys.
 pub fn routes() -> Router<Api> {
     Router::new()
+        .route("/admin/keys", get(all))
         .route("/admin/apps/{id}/keys", get(list).post(create))
         .route("/admin/apps/{id}/keys/new", get(new))
         .route("/admin/apps/{id}/keys/{key}", get(key::page).post(key::update))
@@ -43,8 +47,16 @@ pub fn routes() -> Router<Api> {
 struct KeysPage {
     frame: Frame,
     tabs: Tabs,
-    search: String,
+    form: HtmlForm,
     list: PaginatedList<Active<KeyView>>,
+}
+
+#[derive(Template)]
+#[template(path = "admin/all_keys.html")]
+struct AllKeysPage {
+    frame: Frame,
+    form: HtmlForm,
+    list: PaginatedList<UserKey>,
 }
 
 #[derive(Template)]
@@ -61,14 +73,25 @@ pub async fn list(
     PathParams(id): PathParams<Uuid>,
     Filter(query): Filter<KeyQuery>,
 ) -> Result<Response, Problem> {
-    let search = query.search.clone().unwrap_or_default();
-    let user = query.user_id.map(|user| user.to_string()).unwrap_or_default();
+    let form = HtmlForm::of(&query);
     let app = app(&visit, &api, id).await?;
     let keys = keys::list(visit.reader()?, State(api), PathParams(id), Query(query)).await?;
-    let filters = [("search", search.as_str()), ("user_id", &user)];
+    let filters = FILTERS.map(|name| (name, form.value(name)));
     let list = PaginatedList::new(&format!("/admin/apps/{id}/keys"), &filters, keys);
     let frame = visit.frame(format!("{}: named keys", app.name));
-    html(&KeysPage { frame, tabs: Tabs::of(&app, "keys"), search, list })
+    html(&KeysPage { frame, tabs: Tabs::of(&app, "keys"), form, list })
+}
+
+/// Those of every app.
+async fn all(
+    visit: Visit,
+    State(api): State<Api>,
+    Filter(query): Filter<KeyQuery>,
+) -> Result<Response, Problem> {
+    let form = HtmlForm::of(&query);
+    let keys = keys::all(visit.reader()?, State(api), Query(query)).await?;
+    let list = PaginatedList::new("/admin/keys", &FILTERS.map(|name| (name, form.value(name))), keys);
+    html(&AllKeysPage { frame: visit.frame("Named keys"), form, list })
 }
 
 pub async fn new(
