@@ -87,8 +87,8 @@ macro_rules! apps_by {
             "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
              LEFT JOIN app_usage ON app_id = id
              WHERE deleted_at IS NULL AND (search_text LIKE $2 ESCAPE '\\' OR id IN (SELECT keys.app_id FROM keys
-               WHERE substr(keys.ending, CAST($4 AS INTEGER)) = $5
-               OR substr(keys.retired_ending, CAST($4 AS INTEGER)) = $5)) AND ($1 = '' OR (",
+               WHERE CAST($5 AS TEXT) IS NOT NULL AND (substr(keys.ending, CAST($4 AS INTEGER)) = $5
+                 OR substr(keys.retired_ending, CAST($4 AS INTEGER)) = $5))) AND ($1 = '' OR (",
             $column,
             ", id) ",
             $after,

@@ -348,22 +348,6 @@ impl Store {
         .count("held")
     }
 
-    /// How many named keys [`KeyAccess::Lost`] holds.
-    pub async fn count_keys_of_lost_access(&self, now: Timestamp) -> sqlx::Result<u64> {
-        sqlx::query(concat!(
-            "SELECT COUNT(*) AS held FROM keys JOIN apps ON apps.id = keys.app_id
-             WHERE keys.user_id IS NOT NULL AND apps.deleted_at IS NULL
-             AND keys.status <> 'revoked' AND (keys.expires_at IS NULL OR keys.expires_at > $1) AND ",
-            managed_by_users!(),
-            " AND ",
-            without_access!()
-        ))
-        .bind(now.as_millisecond())
-        .fetch_one(&self.pool)
-        .await?
-        .count("held")
-    }
-
     /// How many named keys that are not revoked this user has, by app.
     pub async fn count_keys_of(&self, user: Uuid) -> sqlx::Result<HashMap<Uuid, u64>> {
         let rows = sqlx::query(

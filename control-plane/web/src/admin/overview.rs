@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use jiff::ToSpan as _;
 use jiff::tz::TimeZone;
-use latchkey_api::attention::{self, FirstSteps, KeyAttention};
+use latchkey_api::attention::{self, FirstSteps};
 use latchkey_api::body::Query;
 use latchkey_api::change_requests::{self, ChangeRequestList, RequestQuery};
 use latchkey_api::problem::Problem;
@@ -46,7 +46,8 @@ struct OverviewPage {
     tops: Vec<TopTable>,
     pending: ChangeRequestList,
     gateways: Vec<Gateway>,
-    keys: KeyAttention,
+    /// Named keys that expire soon.
+    expiring: u64,
     /// What is left to set up, until a request has succeeded.
     steps: Option<Vec<FirstStep>>,
     /// Peers that look like proxies, and are not trusted.
@@ -138,8 +139,8 @@ pub async fn page(
             rows: items.into_iter().map(|item| row(item, by, visit.time_zone())).collect(),
         })
     };
-    let (keys, first, days, apps, users, models, pending, gateways) = tokio::try_join!(
-        attention::keys(visit.reader()?, &api),
+    let (expiring, first, days, apps, users, models, pending, gateways) = tokio::try_join!(
+        attention::expiring_keys(visit.reader()?, &api),
         attention::first_steps(visit.reader()?, &api),
         days,
         top("Apps by cost", "app"),
@@ -160,7 +161,7 @@ pub async fn page(
         charts: charts(&days, visit.time_zone()),
         tops: vec![apps, users, models],
         pending,
-        keys,
+        expiring,
         steps: first.map(|first| steps(&first, !gateways.items.is_empty())),
         gateways: gateways.items,
         forwarders: api.sign_in.forwarders.seen(),
