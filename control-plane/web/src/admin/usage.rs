@@ -291,9 +291,7 @@ pub fn span(sums: &UsageView, zone: &TimeZone) -> String {
 
 /// The charts of sums by day, hour or minute.
 pub fn charts(days: &UsageView, zone: &TimeZone) -> Vec<Chart> {
-    let chart = |(title, unit, value): (&str, ChartUnit, fn(&UsageSums) -> u64)| {
-        Chart::by_time(title, unit, days, zone, value)
-    };
+    let chart = |(title, unit, value): ChartOf| Chart::by_time(title, unit, days, zone, value);
     let denials = Chart::by_time("Denials", ChartUnit::Of("denial"), days, zone, |sums| sums.denied);
     CHARTS.map(chart).into_iter().chain([denials.bad()]).collect()
 }
@@ -305,8 +303,11 @@ fn stacked(charts: Vec<Chart>, parts: &UsageParts, names: &[String], zone: &Time
     stacked.into_iter().chain(charts.into_iter().skip(CHARTS.len())).collect()
 }
 
+/// What a chart shows: its title, its unit, and its value of sums.
+type ChartOf = (&'static str, ChartUnit, fn(&UsageSums) -> u64);
+
 /// What charts show that can have parts.
-const CHARTS: [(&str, ChartUnit, fn(&UsageSums) -> u64); 3] = [
+const CHARTS: [ChartOf; 3] = [
     ("Requests", ChartUnit::Of("request"), |sums| sums.requests),
     ("Cost", ChartUnit::Money, |sums| sums.cost.0),
     ("Tokens", ChartUnit::Of("token"), |sums| sums.input_tokens.saturating_add(sums.output_tokens)),
