@@ -54,6 +54,19 @@ with story() as latchkey:
     expect(page.get_by_role("status")).to_be_visible()
     assert latchkey.api.get(f"/apps/{app['id']}")["limits"]["requests_per_minute"] == 100
 
+    latchkey.tells("she looks at its logs and its usage by model, and stays within its tabs")
+    latchkey.until_recorded(app, 1)
+    page.goto(f"/admin/apps/{app['id']}")
+    tabs = page.get_by_role("navigation", name="Data Platform")
+    tabs.get_by_role("link", name="Logs").click()
+    expect(page.get_by_role("heading", name="Data Platform")).to_be_visible()
+    tabs.get_by_role("link", name="Usage").click()
+    page.get_by_role("navigation", name="Group by").get_by_role("link", name="Model", exact=True).click()
+    expect(page).to_have_url(re.compile(f"/admin/apps/{app['id']}/usage"))
+    expect(tabs.get_by_role("link", name="Usage")).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("figure").first).to_contain_text("per day")
+    expect(page.get_by_role("figure").first.get_by_role("listitem").first).to_contain_text("request")
+
     latchkey.tells("she leaves with something typed, and is asked first")
     page.goto(f"/admin/apps/{app['id']}")
     page.get_by_label("Key name").press_sequentially("!")

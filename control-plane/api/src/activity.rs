@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use latchkey_core::forecast::{Forecast, forecast};
 use latchkey_core::limits::{BucketKind, LimitWindow, Limits};
 use latchkey_core::money::NanoUsd;
 use latchkey_core::period::{self, Period};
@@ -73,6 +74,15 @@ pub struct UsageOf<T> {
     /// for a window that is empty.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub resets_at: Option<Timestamp>,
+    /// When a budget is spent if use goes on at the rate of its period so far; absent where it lasts until its period
+    /// ends, and where too little is known: less than an hour, or less than 1 % of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub spent_at: Option<Timestamp>,
+    /// How much of a budget is used when its period ends, at that rate, in percent; absent where it is spent before, and
+    /// where too little is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent_at_reset: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -168,19 +178,25 @@ struct BucketReading {
     limit: u64,
     /// Of a window, in milliseconds; none for a period.
     span_ms: Option<u32>,
-    ends_at: Option<i64>,
+    /// When a period began and ends; none for one without an end.
+    period: Option<(i64, i64)>,
 }
 
 fn buckets(subject: &UsageSubject<'_>, now: Timestamp) -> impl Iterator<Item = BucketReading> {
     subject.limits.buckets().filter_map(move |(kind, limit, window)| {
-        let (period, span_ms, ends_at) = match window {
+        let (id, span_ms, period) = match window {
             LimitWindow::Sliding { span_ms } => (0, Some(span_ms), None),
             LimitWindow::Calendar(period) => {
                 let span = Period::at(period, now, &subject.zone)?;
-                (span.id, None, span.end_ms)
+                (span.id, None, span.end_ms.map(|end_ms| (span.start_ms, end_ms)))
             }
         };
-        Some(BucketReading { key: BucketKey { subject: subject.id, kind, period }, limit, span_ms, ends_at })
+        Some(BucketReading {
+            key: BucketKey { subject: subject.id, kind, period: id },
+            limit,
+            span_ms,
+            period,
+        })
     })
 }
 
@@ -188,19 +204,28 @@ impl BucketReading {
     fn usage(&self, stock: Stock, now: Timestamp) -> UsageOf<u64> {
         let now = now.as_millisecond();
         let (used, resets_at) = match self.span_ms {
-            None => (stock.used.unwrap_or(0), self.ends_at),
+            None => (stock.used.unwrap_or(0), self.period.map(|(_, end_ms)| end_ms)),
             Some(span_ms) => {
                 let mut window = Window::with_slots(span_ms, stock.slots);
                 let used = window.used(now);
                 (used, (used > 0).then(|| window.falls_to(now, 0)))
             }
         };
+        let time = |ms: i64| Timestamp::from_millisecond(ms).ok();
+        let (spent_at, percent_at_reset) =
+            match self.period.and_then(|period| forecast(self.limit, used, period, now)) {
+                Some(Forecast::SpentAt(ms)) => (time(ms), None),
+                Some(Forecast::UsedAtReset(percent)) => (None, Some(percent)),
+                None => (None, None),
+            };
         UsageOf {
             limit: self.limit,
             used,
             reserved: stock.reserved,
             remaining: self.limit.saturating_sub(used).saturating_sub(stock.reserved),
-            resets_at: resets_at.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+            resets_at: resets_at.and_then(time),
+            spent_at,
+            percent_at_reset,
         }
     }
 }
@@ -233,13 +258,15 @@ impl UsageOfLimits {
 
 impl<T> UsageOf<T> {
     fn map<U>(self, amount: impl Fn(T) -> U) -> UsageOf<U> {
-        let Self { limit, used, reserved, remaining, resets_at } = self;
+        let Self { limit, used, reserved, remaining, resets_at, spent_at, percent_at_reset } = self;
         UsageOf {
             limit: amount(limit),
             used: amount(used),
             reserved: amount(reserved),
             remaining: amount(remaining),
             resets_at,
+            spent_at,
+            percent_at_reset,
         }
     }
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use jiff::Timestamp;
 use latchkey_core::event::KINDS;
+use latchkey_store::conditions::ListedTime;
 use latchkey_store::events::{AppEvent, EventFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::ReaderGuard;
 use super::body::Query;
-use super::pagination::{ListPage, bad_query, paging};
+use super::pagination::{ListPage, bad_query, in_order, paging};
 use super::problem::Problem;
 
 /// Something that happened.
@@ -54,6 +55,12 @@ pub struct EventQuery {
     pub key_id: Option<Uuid>,
     /// Only of this kind, such as `quota.threshold`: docs/notifications.md lists them.
     pub kind: Option<String>,
+    /// Only at this moment or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Timestamp>,
+    /// Only before this moment.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub to: Option<Timestamp>,
 }
 
 impl From<AppEvent> for EventView {
@@ -71,14 +78,16 @@ pub async fn list(
     State(api): State<Api>,
     Query(query): Query<EventQuery>,
 ) -> Result<ListPage<EventView>, Problem> {
-    let EventQuery { cursor, limit, app_id, key_id, kind } = query;
+    let EventQuery { cursor, limit, app_id, key_id, kind, from, to } = query;
+    in_order(from, to)?;
     let paging = paging(cursor.as_deref(), limit, None)?;
     if let Some(kind) = &kind
         && !KINDS.contains(&kind.as_str())
     {
         return Err(bad_query(format!("`{kind}` is not a valid `kind`: use one of {}", KINDS.join(", "))));
     }
-    let filter = EventFilter { app: app_id, key: key_id, kind, before: paging.after };
+    let time = ListedTime { from, to, now: api.world.now() };
+    let filter = EventFilter { app: app_id, key: key_id, kind, time, before: paging.after };
     let rows = api.store.events(&filter, paging.rows()).await?;
     Ok(paging.page(rows, |event| event.id, EventView::from))
 }

@@ -48,7 +48,7 @@ pub struct UsageView {
 }
 
 /// One group. It has what was grouped by, unless its requests had no such thing.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct UsageItem {
     /// The day, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +82,18 @@ pub struct UsageItem {
     /// The provider's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
+    /// The group of users.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<Uuid>,
+    /// The group's name as it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_name: Option<String>,
+    /// The app's tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// What the app's metadata has under `metadata_key`; lists and objects as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata_value: Option<String>,
     /// The group's sums.
     #[serde(flatten)]
     pub sums: UsageSums,
@@ -92,10 +104,12 @@ pub struct UsageItem {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct UsageQuery {
-    /// Any of `day`, `hour` or `minute`, `app`, `user`, `key`, `model` and `provider`, with commas between. Left
-    /// out: only the totals. Hours and minutes are summed from the logs.
+    /// Any of `day`, `hour` or `minute`, `app`, `user`, `key`, `model`, `provider`, `group`, `tag` and `metadata`, with
+    /// commas between. Left out: only the totals. Hours and minutes are summed from the logs. Groups, tags and metadata
+    /// are those that users and apps have now: a request of a user in two groups, or of an app with two tags, is in
+    /// each, and once in the totals. Admins and auditors alone have these three.
     #[param(
-        pattern = "^((day|hour|minute|app|user|key|model|provider)(,(day|hour|minute|app|user|key|model|provider))*)?$"
+        pattern = "^((day|hour|minute|app|user|key|model|provider|group|tag|metadata)(,(day|hour|minute|app|user|key|model|provider|group|tag|metadata))*)?$"
     )]
     pub group_by: Option<String>,
     /// From this day on, in UTC, as in `2026-01-31`: 29 days before the last by default. Or from this moment on, as in
@@ -115,6 +129,8 @@ pub struct UsageQuery {
     pub model: Option<String>,
     /// Only those that this provider served.
     pub provider: Option<String>,
+    /// By which key of apps' metadata sums are made, where `group_by` has `metadata`.
+    pub metadata_key: Option<String>,
     /// Groups in the answer: 1 to 1000, 1000 by default.
     #[param(minimum = 1, maximum = 1000)]
     pub limit: Option<u16>,
@@ -122,7 +138,8 @@ pub struct UsageQuery {
 
 impl From<UsageGroup> for UsageItem {
     fn from(usage: UsageGroup) -> Self {
-        let UsageGroup { day, began_at, app, user, key, model, provider, sums } = usage;
+        let UsageGroup { day, began_at, app, user, key, model, provider, group, tag, metadata_value, sums } =
+            usage;
         Self {
             day: day.and_then(time::date),
             began_at: began_at.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
@@ -134,6 +151,10 @@ impl From<UsageGroup> for UsageItem {
             key_name: key.1,
             model,
             provider,
+            group_id: group.0,
+            group_name: group.1,
+            tag,
+            metadata_value,
             sums,
         }
     }
@@ -230,6 +251,9 @@ async fn file(api: &Api, scope: Scope, export: Export<UsageQuery>) -> Result<Res
         GroupBy::Key => &["key_id", "key_name"],
         GroupBy::Model => &["model"],
         GroupBy::Provider => &["provider"],
+        GroupBy::Group => &["group_id", "group_name"],
+        GroupBy::Tag => &["tag"],
+        GroupBy::Metadata => &["metadata_value"],
     });
     let mut columns: Vec<_> = named.map(|name| (*name).to_owned()).collect();
     columns.extend(export::columns::<UsageSums>()?);
@@ -245,11 +269,89 @@ pub async fn dearest(_: ReaderGuard, api: &Api, query: UsageQuery) -> Result<Vec
     Ok(rows.into_iter().map(UsageItem::from).collect())
 }
 
+/// What a chart of usage shows of some groups, and of the rest together.
+#[derive(Clone, Debug)]
+pub struct UsageParts {
+    /// As in [`UsageView`].
+    pub from: UsageTime,
+    /// As in [`UsageView`].
+    pub to: UsageTime,
+    /// The sums of each part in each day, hour or minute that has any.
+    pub items: Vec<UsagePartItem>,
+}
+
+/// The sums of a part in a day, hour or minute.
+#[derive(Clone, Debug)]
+pub struct UsagePartItem {
+    /// Of which of the groups, or their number for the rest.
+    pub part: usize,
+    /// The day, in UTC.
+    pub day: Option<Date>,
+    /// When the hour or minute began.
+    pub began_at: Option<Timestamp>,
+    /// Its sums.
+    pub sums: UsageSums,
+}
+
+/// Sums everyone's usage by these groups and time: `query` is grouped by a time and by what the groups are of.
+///
+/// # Errors
+/// The query is refused.
+pub async fn parts(
+    _: ReaderGuard,
+    api: &Api,
+    query: UsageQuery,
+    parts: &[UsageItem],
+) -> Result<UsageParts, Problem> {
+    let asked = UsageRequest::new(api, Scope::Everything, query)?;
+    let Some((time, groups)) = asked.groups.split_first() else {
+        return Err(bad_query("`group_by` must have a time"));
+    };
+    let parts: Vec<Vec<_>> =
+        parts.iter().map(|item| groups.iter().map(|group| item.value(*group)).collect()).collect();
+    let rows = api.store.usage_parts(*time, groups, &parts, &asked.filter).await?;
+    let item = |row: latchkey_store::usage::UsagePart| UsagePartItem {
+        part: row.part,
+        day: row.day.and_then(time::date),
+        began_at: row.began_at.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+        sums: row.sums,
+    };
+    Ok(UsageParts { from: asked.from, to: asked.to, items: rows.into_iter().map(item).collect() })
+}
+
+/// The keys that apps' metadata has, those of the most apps first: 20 at most.
+///
+/// # Errors
+/// The database fails.
+pub async fn metadata_keys(_: ReaderGuard, api: &Api) -> Result<Vec<String>, Problem> {
+    Ok(api.store.metadata_keys(20).await?)
+}
+
+impl UsageItem {
+    /// Its value of this group as sums have it, which is empty for none.
+    fn value(&self, group: GroupBy) -> String {
+        let id = |id: Option<Uuid>| id.map(|id| id.to_string());
+        let value = match group {
+            GroupBy::Day | GroupBy::Hour | GroupBy::Minute => None,
+            GroupBy::App => id(self.app_id),
+            GroupBy::User => id(self.user_id),
+            GroupBy::Key => id(self.key_id),
+            GroupBy::Model => self.model.clone(),
+            GroupBy::Provider => self.provider.clone(),
+            GroupBy::Group => id(self.group_id),
+            GroupBy::Tag => self.tag.clone(),
+            GroupBy::Metadata => self.metadata_value.clone(),
+        };
+        value.unwrap_or_default()
+    }
+}
+
 async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageView>, Problem> {
     let asked = UsageRequest::new(api, scope, query)?;
     let (rows, truncated) = asked.rows(api).await?;
-    // Of all groups the sums are those of everything.
-    let totals = match truncated || asked.groups.is_empty() {
+    // Of all groups the sums are those of everything, unless what is in two of them would be there twice.
+    let overlap = asked.groups.iter().any(|group| group.overlaps());
+    let totals = match truncated || overlap || asked.groups.is_empty() {
         true => api.store.total_usage(&asked.filter).await?,
         false => rows.iter().fold(UsageSums::default(), |mut sums, row| {
             sums.add(row.sums);
@@ -272,15 +374,31 @@ struct UsageRequest {
 
 impl UsageRequest {
     fn new(api: &Api, scope: Scope, query: UsageQuery) -> Result<Self, Problem> {
-        let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider, limit } = query;
+        let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider, metadata_key, limit } =
+            query;
         let most = limit.unwrap_or(MOST_GROUPS);
         if !(1..=MOST_GROUPS).contains(&most) {
             return Err(bad_query("`limit` must be 1 to 1000"));
         }
         let groups = groups(group_by.as_deref().unwrap_or_default())?;
+        let of_admins = [GroupBy::Group, GroupBy::Tag, GroupBy::Metadata];
+        if scope != Scope::Everything && groups.iter().any(|group| of_admins.contains(group)) {
+            return Err(bad_query(
+                "`group_by` takes `group`, `tag`, and `metadata` in `/api/v1/usage` only, which is for admins and auditors",
+            ));
+        }
+        match (groups.contains(&GroupBy::Metadata), &metadata_key) {
+            (true, None) => {
+                return Err(bad_query(
+                    "`group_by=metadata` needs `metadata_key`: the key whose values to sum by",
+                ));
+            }
+            (false, Some(_)) => return Err(bad_query("`metadata_key` needs `group_by=metadata`")),
+            _ => {}
+        }
         let (from, to, span) = time::read(from, to, &groups, api.world.now())?;
         let (app, user, key) = (app_id, user_id, key_id);
-        let filter = UsageFilter { scope, span, app, user, key, model, provider };
+        let filter = UsageFilter { scope, span, app, user, key, model, provider, metadata_key };
         Ok(Self { from, to, groups, most: most.into(), filter })
     }
 
@@ -310,7 +428,10 @@ fn groups(text: &str) -> Result<Vec<GroupBy>, Problem> {
             "key" => Ok(GroupBy::Key),
             "model" => Ok(GroupBy::Model),
             "provider" => Ok(GroupBy::Provider),
-            _ => Err(bad_query("`group_by` takes a comma-separated list of `day`, `hour`, `minute`, `app`, `user`, `key`, `model`, and `provider`")),
+            "group" => Ok(GroupBy::Group),
+            "tag" => Ok(GroupBy::Tag),
+            "metadata" => Ok(GroupBy::Metadata),
+            _ => Err(bad_query("`group_by` takes a comma-separated list of `day`, `hour`, `minute`, `app`, `user`, `key`, `model`, `provider`, `group`, `tag`, and `metadata`")),
         })
         .collect::<Result<Vec<_>, _>>()?;
     groups.sort_unstable();

@@ -19,6 +19,7 @@ pub mod detector;
 pub mod distinct;
 pub mod event;
 pub mod expiry;
+pub mod forecast;
 pub mod grant;
 pub mod guardrails;
 pub mod hidden;

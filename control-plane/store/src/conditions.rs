@@ -132,6 +132,12 @@ impl Conditions {
         self.number("at + 0 >=", first).number("at + 0 <", last)
     }
 
+    /// A value that the query names elsewhere, and its name.
+    pub(super) fn bind(&mut self, value: impl ToString) -> String {
+        self.values.push(Value::Text(value.to_string()));
+        format!("${}", self.values.len())
+    }
+
     fn with(mut self, condition: &'static str, value: Option<Value>) -> Self {
         if let Some(value) = value {
             self.values.push(value);

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, FromRow, Row as _};
 use uuid::Uuid;
 
-use super::conditions::Conditions;
+use super::conditions::{Conditions, ListedTime};
 use super::row::{Columns as _, unfit};
 use super::{Backend, Store, Tx};
 
@@ -57,11 +57,12 @@ pub struct EventMessage {
 }
 
 /// Which events a list holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct EventFilter {
     pub app: Option<Uuid>,
     pub key: Option<Uuid>,
     pub kind: Option<String>,
+    pub time: ListedTime,
     /// Those older than this one.
     pub before: Option<i64>,
 }
@@ -76,11 +77,12 @@ const PAGE: &str =
 impl Store {
     /// Events, newest first.
     pub async fn events(&self, filter: &EventFilter, limit: i64) -> sqlx::Result<Vec<AppEvent>> {
-        let EventFilter { app, key, kind, before } = filter;
+        let EventFilter { app, key, kind, time, before } = filter;
         Conditions::default()
             .text("app_id =", app.as_ref())
             .text("key_id =", key.as_ref())
             .text("kind =", kind.as_ref())
+            .listed("events", *time)
             .number("id <", *before)
             .query_as(PAGE, limit)
             .fetch_all(&self.pool)

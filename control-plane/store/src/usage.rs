@@ -1,5 +1,6 @@
 //! Sums of what requests did, which outlive their records.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -10,10 +11,10 @@ use sqlx::any::AnyRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Store;
 use super::conditions::{Conditions, Scope};
 use super::records::Record;
 use super::row::Columns as _;
+use super::{Backend, Store};
 
 /// What sums are made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,12 @@ pub enum GroupBy {
     /// The model, as clients ask for it.
     Model,
     Provider,
+    /// The groups that the user is in now: the requests of who is in two count in each.
+    Group,
+    /// The tags that the app has now; so with several.
+    Tag,
+    /// What the app's metadata has now under [`UsageFilter::metadata_key`].
+    Metadata,
 }
 
 /// Sums of one group.
@@ -45,6 +52,21 @@ pub struct UsageGroup {
     pub key: (Option<Uuid>, Option<String>),
     pub model: Option<String>,
     pub provider: Option<String>,
+    pub group: (Option<Uuid>, Option<String>),
+    pub tag: Option<String>,
+    pub metadata_value: Option<String>,
+    pub sums: UsageSums,
+}
+
+/// Sums of a part of all that was used in a day, hour or minute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsagePart {
+    /// Of which part: an index into those that were asked for, or their number for the rest.
+    pub part: usize,
+    /// As in [`UsageGroup`].
+    pub day: Option<i64>,
+    /// As in [`UsageGroup`].
+    pub began_at: Option<i64>,
     pub sums: UsageSums,
 }
 
@@ -127,6 +149,8 @@ pub struct UsageFilter {
     pub key: Option<Uuid>,
     pub model: Option<String>,
     pub provider: Option<String>,
+    /// The key of apps' metadata whose values sums are made by.
+    pub metadata_key: Option<String>,
 }
 
 /// Of which time sums are made, and so from what.
@@ -188,6 +212,24 @@ impl GroupBy {
             Self::Key => "key_id",
             Self::Model => "model",
             Self::Provider => "provider",
+            Self::Group => "group_id",
+            Self::Tag => "tag",
+            Self::Metadata => "metadata_value",
+        }
+    }
+
+    /// Whether a request can be in several of its groups, so that they add up to more than there was.
+    #[must_use]
+    pub fn overlaps(self) -> bool {
+        matches!(self, Self::Group | Self::Tag)
+    }
+
+    /// What it is a label of, which rows have a column for; itself where it is none.
+    fn labelled(self) -> Self {
+        match self {
+            Self::Group => Self::User,
+            Self::Tag | Self::Metadata => Self::App,
+            other => other,
         }
     }
 
@@ -213,6 +255,12 @@ impl GroupBy {
             ),
             Self::Model => ("NULLIF(model, '') AS model", ""),
             Self::Provider => ("NULLIF(provider, '') AS provider", ""),
+            Self::Group => (
+                "NULLIF(sums.group_id, '') AS group_id, groups.name AS group_name",
+                "LEFT JOIN groups ON groups.id = sums.group_id",
+            ),
+            Self::Tag => ("NULLIF(tag, '') AS tag", ""),
+            Self::Metadata => ("NULLIF(metadata_value, '') AS metadata_value", ""),
         }
     }
 }
@@ -230,12 +278,12 @@ impl Store {
         let times = groups.iter().filter(|group| group.is_time());
         let day: String = times.map(|group| format!("{} DESC, ", group.column())).collect();
         let order = format!("ORDER BY {day}cost DESC, requests DESC, {columns}");
+        let (rows, conditions) = self.rows(groups, filter);
         let query = format!(
-            "SELECT {shown}, {} FROM (SELECT {columns}, {} FROM {source} {{where}} GROUP BY {columns} {order} {{limit}}) AS sums
+            "SELECT {shown}, {} FROM (SELECT {columns}, {} FROM {rows} GROUP BY {columns} {order} {{limit}}) AS sums
              {joins} {order}",
             SUM_COLUMNS.join(", "),
             *SUMMED,
-            source = source(groups, filter),
             shown = shown.join(", "),
             joins = joins.join(" "),
         );
@@ -251,11 +299,113 @@ impl Store {
                     GroupBy::Key => usage.key = (row.optional_uuid("key_id")?, row.try_get("key_name")?),
                     GroupBy::Model => usage.model = row.try_get("model")?,
                     GroupBy::Provider => usage.provider = row.try_get("provider")?,
+                    GroupBy::Group => {
+                        usage.group = (row.optional_uuid("group_id")?, row.try_get("group_name")?);
+                    }
+                    GroupBy::Tag => usage.tag = row.try_get("tag")?,
+                    GroupBy::Metadata => usage.metadata_value = row.try_get("metadata_value")?,
                 }
             }
             Ok(usage)
         };
-        conditions(filter).query(&query, limit).fetch_all(&self.pool).await?.iter().map(read).collect()
+        conditions.query(&query, limit).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// The sums of each of these groups in each day, hour or minute, and those of the rest together. A group is
+    /// named by its values of `groups`, in their order; without one by an empty text.
+    pub async fn usage_parts(
+        &self,
+        time: GroupBy,
+        groups: &[GroupBy],
+        parts: &[Vec<String>],
+        filter: &UsageFilter,
+    ) -> sqlx::Result<Vec<UsagePart>> {
+        let by: Vec<_> = std::iter::once(time).chain(groups.iter().copied()).collect();
+        let (rows, mut conditions) = self.rows(&by, filter);
+        let mut part = String::new();
+        for (index, values) in parts.iter().enumerate() {
+            let equal = groups.iter().zip(values).map(|(group, value)| {
+                let value = conditions.bind(value);
+                format!("{} = {value}", group.column())
+            });
+            let equal = equal.collect::<Vec<_>>().join(" AND ");
+            // Writing into a string does not fail.
+            let _ = write!(part, " WHEN {equal} THEN {index}");
+        }
+        let part = match parts {
+            [] => "0".to_owned(),
+            parts => format!("CASE{part} ELSE {} END", parts.len()),
+        };
+        let column = time.column();
+        let query = format!(
+            "SELECT {column}, part, {sums} FROM (SELECT {column}, CAST({part} AS BIGINT) AS part, {} FROM {rows}) AS parts
+             GROUP BY {column}, part ORDER BY {column}, part",
+            SUM_COLUMNS.join(", "),
+            sums = *SUMMED,
+        );
+        let read = |row: &AnyRow| {
+            let at: i64 = row.try_get(column)?;
+            Ok(UsagePart {
+                part: usize::try_from(row.try_get::<i64, _>("part")?).unwrap_or(parts.len()),
+                day: (time == GroupBy::Day).then_some(at),
+                began_at: match time {
+                    GroupBy::Hour => Some(at * HOUR_MS),
+                    GroupBy::Minute => Some(at * MINUTE_MS),
+                    _ => None,
+                },
+                sums: sums(row)?,
+            })
+        };
+        conditions.query(&query, 0).fetch_all(&self.pool).await?.iter().map(read).collect()
+    }
+
+    /// The keys that apps' metadata has, those of the most apps first.
+    pub async fn metadata_keys(&self, limit: i64) -> sqlx::Result<Vec<String>> {
+        let (keys, key) = match self.backend {
+            Backend::Sqlite => ("json_each(apps.settings, '$.metadata') AS entry", "entry.key"),
+            Backend::Postgres => {
+                ("jsonb_object_keys(CAST(apps.settings AS JSONB) -> 'metadata') AS entry(name)", "entry.name")
+            }
+        };
+        let query = format!(
+            "SELECT {key} AS name FROM apps, {keys} WHERE apps.deleted_at IS NULL
+             GROUP BY {key} ORDER BY COUNT(*) DESC, {key} LIMIT $1"
+        );
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(limit).fetch_all(&self.pool).await
+    }
+
+    /// Rows with the columns of these groups, as a query reads them, and what they must be. What is a label of
+    /// users or apps is joined to their sums, so that each is read once.
+    fn rows(&self, groups: &[GroupBy], filter: &UsageFilter) -> (String, Conditions) {
+        let mut conditions = conditions(filter);
+        let mut plain: Vec<_> = groups.iter().map(|group| group.labelled()).collect();
+        plain.sort_unstable();
+        plain.dedup();
+        let source = source(&plain, filter);
+        if groups.iter().all(|group| group.labelled() == *group) {
+            return (format!("{source} {{where}}"), conditions);
+        }
+        let columns = plain.iter().map(|group| group.column()).collect::<Vec<_>>().join(", ");
+        let labels = groups.iter().filter(|group| group.labelled() != **group);
+        let (mut shown, mut joins) = (String::new(), String::new());
+        for group in labels {
+            let key = match group {
+                GroupBy::Metadata => conditions.bind(filter.metadata_key.as_deref().unwrap_or_default()),
+                _ => String::new(),
+            };
+            let column = group.column();
+            let of = group.labelled().column();
+            let labels = labels_of(*group, self.backend, &key);
+            // Writing into a string does not fail.
+            let _ = write!(shown, ", COALESCE({column}, '') AS {column}");
+            let _ = write!(joins, " LEFT JOIN ({labels}) AS {column}s ON {column}s.labelled = each_sum.{of}");
+        }
+        let rows = format!(
+            "(SELECT each_sum.*{shown} FROM (SELECT {columns}, {} FROM {source} {{where}} GROUP BY {columns}) AS each_sum
+              {joins}) AS labelled_sums",
+            *SUMMED
+        );
+        (rows, conditions)
     }
 
     /// The sums of all together.
@@ -265,10 +415,34 @@ impl Store {
     }
 }
 
+/// The labels of this kind, of each user or app once.
+fn labels_of(group: GroupBy, backend: Backend, key: &str) -> String {
+    match (group, backend) {
+        (GroupBy::Tag, Backend::Sqlite) => "SELECT DISTINCT apps.id AS labelled, label.value AS tag
+             FROM apps, json_each(apps.settings, '$.tags') AS label"
+            .to_owned(),
+        (GroupBy::Tag, Backend::Postgres) => "SELECT DISTINCT apps.id AS labelled, label.value AS tag
+             FROM apps, jsonb_array_elements_text(CAST(apps.settings AS JSONB) -> 'tags') AS label(value)"
+            .to_owned(),
+        // SQLite has the numbers 1 and 0 for true and false.
+        (GroupBy::Metadata, Backend::Sqlite) => format!(
+            "SELECT apps.id AS labelled, CASE WHEN entry.type IN ('true', 'false') THEN entry.type
+                 ELSE CAST(entry.value AS TEXT) END AS metadata_value
+             FROM apps, json_each(apps.settings, '$.metadata') AS entry WHERE entry.key = {key}"
+        ),
+        (GroupBy::Metadata, Backend::Postgres) => format!(
+            "SELECT apps.id AS labelled, entry.value AS metadata_value
+             FROM apps, jsonb_each_text(CAST(apps.settings AS JSONB) -> 'metadata') AS entry(key, value)
+             WHERE entry.key = {key}"
+        ),
+        _ => "SELECT user_id AS labelled, group_id FROM group_members".to_owned(),
+    }
+}
+
 /// Where these sums are found by the fewest rows.
 fn source(groups: &[GroupBy], filter: &UsageFilter) -> &'static str {
     const EACH: &str = "usage_days";
-    let UsageFilter { scope, span, app, user, key, model, provider } = filter;
+    let UsageFilter { scope, span, app, user, key, model, provider, metadata_key: _ } = filter;
     if matches!(span, UsageSpan::Moments { .. }) {
         return LOGGED;
     }
@@ -293,7 +467,7 @@ fn source(groups: &[GroupBy], filter: &UsageFilter) -> &'static str {
 }
 
 fn conditions(filter: &UsageFilter) -> Conditions {
-    let UsageFilter { scope, span, app, user, key, model, provider } = filter;
+    let UsageFilter { scope, span, app, user, key, model, provider, metadata_key: _ } = filter;
     let within = match span {
         UsageSpan::Days { from, to } => {
             Conditions::within(scope).number("day >=", Some(*from)).number("day <=", Some(*to))

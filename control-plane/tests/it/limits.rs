@@ -200,7 +200,7 @@ on_both! {
                 "resets_at": "2026-01-01T00:00:31Z"},
             "token_budget": {"limit": 1000, "used": 0, "reserved": 900, "remaining": 100, "resets_at": null},
             "budget": {"limit": "10", "used": "2.5", "reserved": "0.5", "remaining": "7",
-                "resets_at": "2026-01-01T23:00:00Z"},
+                "resets_at": "2026-01-01T23:00:00Z", "spent_at": "2026-01-01T03:00:00Z"},
         });
         assert_eq!(read["usage"], usage);
         let list = test.get("/apps").await.expect(StatusCode::OK);

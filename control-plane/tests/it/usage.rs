@@ -171,6 +171,66 @@ on_both! {
     }
 }
 
+on_both! {
+    /// Alice is in both groups, the bot has both tags; the other app and the app key have none.
+    async fn groups_tags_and_metadata_are_those_of_now_and_totals_count_once(test: Test) {
+        let app = test.app(json!({"name": "Bot", "tags": ["blue", "red", "red"],
+            "metadata": {"cost center": "4711", "on": true, "n": 7, "of": {"a": 1}, "$.x": "path"}})).await;
+        let other = test.app(json!({"name": "Other", "metadata": {"cost center": "4712"}})).await;
+        let (alice, bob) = (test.user("alice@acme.com").await, test.user("bob@acme.com").await);
+        let engineers = test.group("Engineers", &[&alice, &bob]).await;
+        let leads = test.group("Leads", &[&alice]).await;
+        for (app, user, model, cost) in [
+            (&app, alice.as_str(), "gpt-4o", 1_000_000_000_i64),
+            (&app, bob.as_str(), "gpt-4o-mini", 2_000_000_000),
+            (&other, "", "gpt-4o", 4_000_000_000),
+        ] {
+            let of = json!({"app_id": app["id"], "user_id": user, "model": model, "cost": cost});
+            test.insert("usage_days", of.clone()).await;
+            let mut of = of;
+            of["at"] = json!(START_MS - 1);
+            test.insert("records", of).await;
+        }
+        let moments = "&from=2025-12-31T23:00:00Z";
+        for time in ["", moments] {
+            let asked = async |query: &str, columns: &[&str]| {
+                let usage = usage(&test, &format!("{query}{time}")).await;
+                assert_eq!(usage["totals"]["requests"], 3, "each counts once in all: {query}");
+                table(&usage, columns)
+            };
+            assert_eq!(asked("?group_by=group", &["group_id", "group_name", "cost"]).await, json!([
+                [null, null, "4"], [engineers, "Engineers", "3"], [leads, "Leads", "1"],
+            ]));
+            assert_eq!(asked("?group_by=tag", &["tag", "requests", "cost"]).await, json!([
+                [null, 1, "4"], ["blue", 2, "3"], ["red", 2, "3"],
+            ]), "a tag that stands twice counts once");
+            let key = "?group_by=metadata&metadata_key=";
+            assert_eq!(asked(&format!("{key}cost+center"), &["metadata_value", "cost"]).await,
+                json!([["4712", "4"], ["4711", "3"]]));
+            for (name, value) in [("on", "true"), ("n", "7"), ("$.x", "path")] {
+                let found = asked(&format!("{key}{name}"), &["metadata_value", "cost"]).await;
+                assert_eq!(found, json!([[null, "4"], [value, "3"]]), "{name}");
+            }
+            let by = asked("?group_by=user,model", &["user_name", "model", "cost"]).await;
+            assert_eq!(by.as_array().unwrap().len(), 3, "{by}");
+            assert_eq!(by[0], json!([null, "gpt-4o", "4"]));
+            let both = asked("?group_by=group,tag,model", &["group_name", "tag", "model", "requests"]).await;
+            assert_eq!(both.as_array().unwrap().len(), 7, "three of alice's in two groups: {both}");
+        }
+        let of_app = usage(&test, &format!("?group_by=day,group&app_id={}", id(&other))).await;
+        assert_eq!(table(&of_app, &["day", "group_name", "cost"]), json!([["2026-01-01", null, "4"]]));
+        let file = "/api/v1/usage/export?group_by=metadata&metadata_key=cost+center&format=csv";
+        let file = crate::web::visitor::Visitor::owner(&test).await.open(file).await.text;
+        assert!(file.starts_with("metadata_value,requests,"), "{file}");
+        for wrong in ["?group_by=metadata", "?metadata_key=x", "?group_by=tags"] {
+            assert_eq!(test.get(&format!("/usage{wrong}")).await.refused(400).0, "invalid_query", "{wrong}");
+        }
+        let mut mine = crate::web::visitor::Visitor::signed_in(&test, "carol@acme.com").await;
+        let page = mine.open("/api/v1/me/usage?group_by=group").await;
+        assert!(page.text.contains("admins and auditors"), "who is in which group is not for users to know: {}", page.text);
+    }
+}
+
 /// Days since 1970.
 fn days_of(day: &str) -> i64 {
     let day: jiff::civil::Date = day.parse().unwrap();

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::chart::Chart;
+use crate::chart::{Chart, ChartUnit, StepTime};
 use crate::format;
 use crate::guardrails::title;
-use latchkey_api::findings::{FindingSummary, FindingSummaryItem};
+use latchkey_api::findings::FindingSummary;
 
 /// The most charts of one page: of the categories with the most findings.
 const MOST_CHARTS: usize = 8;
@@ -56,17 +56,16 @@ pub fn charts(summary: &FindingSummary, zone: &TimeZone) -> Vec<Chart> {
     }
     categories.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let chart = |(category, _): (&str, u64)| {
-        let sum = |of: &dyn Fn(&FindingSummaryItem) -> bool| {
-            let items = summary.items.iter().filter(|item| of(item));
-            let items = items.filter(|item| item.category.as_deref() == Some(category));
-            items.map(|item| item.sums.findings).fold(0, u64::saturating_add)
-        };
-        let shown = |count| format::plural(count, "finding");
+        let items =
+            summary.items.iter().filter(|item| item.category.as_deref().unwrap_or_default() == category);
+        let values =
+            items.filter_map(|item| Some((StepTime::of(item.day, item.began_at)?, item.sums.findings)));
+        let values: Vec<_> = values.collect();
+        let unit = ChartUnit::Of("finding");
         if by_hour {
-            let of_hour = |at| sum(&|item| item.began_at == Some(at));
-            return Chart::of_hours(title(category), (summary.from, summary.to), zone, of_hour, shown);
+            return Chart::of_hours(title(category), unit, (summary.from, summary.to), zone, &values);
         }
-        Chart::of_days(title(category), days, |day| sum(&|item| item.day == Some(*day)), shown)
+        Chart::of_days(title(category), unit, days, &values)
     };
     categories.into_iter().take(MOST_CHARTS).map(chart).collect()
 }

@@ -4,8 +4,8 @@ use std::borrow::Borrow;
 use std::fmt::{self, Display, Formatter};
 
 use askama::filters::HtmlSafe;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use latchkey_core::attempt::AttemptEnd;
 use latchkey_core::change_request;
 use latchkey_core::money::NanoUsd;
@@ -43,6 +43,14 @@ impl Time {
 }
 
 impl Time {
+    /// A moment to come: its day, and its time where it is less than two days off.
+    #[must_use]
+    pub fn by(at: Timestamp, now: Timestamp, zone: &TimeZone) -> Self {
+        let is_near = at.duration_since(now) < SignedDuration::from_hours(48);
+        let form = if is_near { "%b %-d, %H:%M" } else { "%b %-d" };
+        Self { shown: at.to_zoned(zone.clone()).strftime(form).to_string(), ..Self::new(at, zone) }
+    }
+
     /// As text alone.
     #[must_use]
     pub fn text(&self) -> &str {

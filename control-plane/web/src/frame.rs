@@ -252,6 +252,12 @@ impl Frame {
         Time::new(*at, &self.zone)
     }
 
+    /// A moment to come in the viewer's zone: its day, and its time where that is near.
+    #[must_use]
+    pub fn by(&self, at: &Timestamp) -> Time {
+        Time::by(*at, self.now, &self.zone)
+    }
+
     /// How long ago, or in how long, with the exact moment on hover.
     #[must_use]
     pub fn ago(&self, at: &Timestamp) -> Ago {

@@ -21,6 +21,10 @@ pub struct Meter {
     pub percent: u64,
     /// When it is whole again, if nothing more is used.
     pub resets_at: Option<Timestamp>,
+    /// When a budget is spent at the rate so far; none where it is not, or that is not known.
+    pub spent_at: Option<Timestamp>,
+    /// How much of a budget is used when it resets, at that rate, in percent.
+    pub percent_at_reset: Option<u8>,
 }
 
 /// A limit, in words.
@@ -101,7 +105,7 @@ fn amount(unit: Unit, units: u64) -> String {
 
 impl Meter {
     fn new(name: String, unit: Unit, usage: UsageOf<u64>) -> Self {
-        let UsageOf { limit, used, reserved, remaining, resets_at } = usage;
+        let UsageOf { limit, used, reserved, remaining, resets_at, spent_at, percent_at_reset } = usage;
         let gone = u128::from(used) + u128::from(reserved);
         let percent = (gone * 100).checked_div(u128::from(limit)).unwrap_or(100).min(100);
         Self {
@@ -112,6 +116,8 @@ impl Meter {
             remaining: amount(unit, remaining),
             percent: u64::try_from(percent).unwrap_or(100),
             resets_at,
+            spent_at,
+            percent_at_reset,
         }
     }
 }
@@ -121,7 +127,15 @@ mod tests {
     use super::*;
 
     fn of<T: Copy>(limit: T, used: T, none: T) -> UsageOf<T> {
-        UsageOf { limit, used, reserved: none, remaining: none, resets_at: None }
+        UsageOf {
+            limit,
+            used,
+            reserved: none,
+            remaining: none,
+            resets_at: None,
+            spent_at: None,
+            percent_at_reset: None,
+        }
     }
 
     #[test]
@@ -142,7 +156,7 @@ mod tests {
     #[test]
     fn admins_and_users_read_the_same_of_what_is_reserved() {
         let limits = Limits { requests_per_minute: Some(60), ..Limits::default() };
-        let of = UsageOf { limit: 60, used: 15, reserved: 15, remaining: 30, resets_at: None };
+        let of = UsageOf { reserved: 15, remaining: 30, ..of(60, 15, 0) };
         let usage = UsageOfLimits { requests_per_minute: Some(of), ..UsageOfLimits::default() };
         for meters in [meters(&usage), meters_with_periods(&limits, &usage)] {
             let [meter] = meters.as_slice() else { panic!("one limit has one meter: {meters:?}") };

@@ -26,6 +26,8 @@ const CHOICES: [(&str, &str); 7] = [
 const CUSTOM: &str = "custom";
 /// Up to this long, the logs are summed by hour.
 const SHORT: SignedDuration = SignedDuration::from_hours(24);
+/// Up to this long, the logs can be summed at all.
+const LONGEST: SignedDuration = SignedDuration::from_hours(48);
 /// Up to this long, by minute.
 const SHORTEST: SignedDuration = SignedDuration::from_hours(1);
 
@@ -71,6 +73,16 @@ impl Step {
             Self::Minute => "minute",
             Self::Hour => "hour",
             Self::Day => "day",
+        }
+    }
+
+    /// What a row of sums by it is of.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Minute => "Minute",
+            Self::Hour => "Hour",
+            Self::Day => "Day",
         }
     }
 
@@ -188,7 +200,7 @@ pub fn usage(visit: &Visit, asked: &FormInput) -> Result<UsagePeriod, Problem> {
             }
             let (from, to) = moments(visit, asked)?;
             in_order(from, to.or(Some(visit.now())))?;
-            Ok(of_moments(from, to, visit.now()))
+            Ok(of_moments(from, to, visit.now(), visit.time_zone()))
         }
         Chosen::Hours(hours) if SignedDuration::from_hours(hours) > SHORT => {
             let first = today.date().checked_sub((hours / 24 - 1).days()).ok();
@@ -196,7 +208,7 @@ pub fn usage(visit: &Visit, asked: &FormInput) -> Result<UsagePeriod, Problem> {
         }
         chosen @ Chosen::Hours(_) => {
             let (from, to) = span(chosen, &today);
-            Ok(of_moments(from, to, visit.now()))
+            Ok(of_moments(from, to, visit.now(), visit.time_zone()))
         }
         // The days of the viewer's calendar, as lists have them, each summed in UTC.
         chosen => {
@@ -224,17 +236,39 @@ fn in_order<T: PartialOrd>(from: Option<T>, to: Option<T>) -> Result<(), Problem
     }
 }
 
-/// Sums from one moment to before another: of whole days in UTC where they are far apart.
-fn of_moments(from: Option<Timestamp>, to: Option<Timestamp>, now: Timestamp) -> UsagePeriod {
-    let is_short = from.filter(|from| to.unwrap_or(now).duration_since(*from) <= SHORT);
+/// Sums from one moment to before another: of whole days of this calendar, in UTC, where they are far apart.
+fn of_moments(
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> UsagePeriod {
+    let is_short = from.filter(|from| to.unwrap_or(now).duration_since(*from) <= LONGEST);
     if let Some(from) = is_short {
         // What ends now ends at this moment for all that is read, so that charts have the steps of their sums.
         let to = to.unwrap_or(now);
-        let step = Step::of(from, to);
+        let step = if Step::of(from, to) == Step::Minute { Step::Minute } else { Step::Hour };
         return UsagePeriod { from: Some(UsageTime::At(from)), to: Some(UsageTime::At(to)), step };
     }
-    let day = |at: Timestamp| UsageTime::Day(at.to_zoned(TimeZone::UTC).date());
+    let day = |at: Timestamp| UsageTime::Day(at.to_zoned(zone.clone()).date());
     UsagePeriod { from: from.map(day), to: to.map(before).map(day), step: Step::Day }
+}
+
+/// Whether hours were typed of a time that is too long for them, so that whole days are summed.
+#[must_use]
+pub fn is_rounded(asked: &FormInput, summed_from: UsageTime) -> bool {
+    let has_hours = |field| asked.text(field).contains('T');
+    matches!(summed_from, UsageTime::Day(_)) && (has_hours("from") || has_hours("to"))
+}
+
+/// The type of an input that shows a time as it was typed.
+#[must_use]
+pub fn input_type(typed: &str) -> &'static str {
+    match typed.len() {
+        10 => "date",
+        0 | 16 | 19 => "datetime-local",
+        _ => "text",
+    }
 }
 
 fn chosen_of(asked: &FormInput) -> Result<Chosen, Invalid> {
@@ -337,6 +371,24 @@ mod tests {
     }
 
     #[test]
+    fn an_input_shows_what_was_typed() {
+        for (typed, kind) in [
+            ("", "datetime-local"),
+            ("2026-01-01", "date"),
+            ("2026-01-01T09:30", "datetime-local"),
+            ("2026-01-01T09:30:00Z", "text"),
+            ("yesterday", "text"),
+        ] {
+            assert_eq!(input_type(typed), kind, "{typed}");
+        }
+        let is_rounded = |from: &str| {
+            let day = UsageTime::Day("2026-01-01".parse().unwrap());
+            super::is_rounded(&asked(&[("from", from)]), day)
+        };
+        assert_eq!(["2026-01-01", "2026-01-01T09:30"].map(is_rounded), [false, true]);
+    }
+
+    #[test]
     fn a_time_ends_no_earlier_than_it_begins() {
         let wrong = |from, to| in_order(from, to).err().map(|wrong| wrong.errors[0].path.clone());
         assert_eq!(wrong(Some(3), Some(4)), None);
@@ -350,19 +402,28 @@ mod tests {
     fn sums_are_of_days_unless_the_time_is_short() {
         let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());
         let now = "2026-01-31T12:30:00Z".parse().unwrap();
-        let step = |from, to| of_moments(from, to, now).step;
+        let step = |from, to| of_moments(from, to, now, &TimeZone::UTC).step;
         assert_eq!(step(at("2026-01-31T11:30:00Z"), None), Step::Minute);
         assert_eq!(step(at("2026-01-31T11:29:00Z"), None), Step::Hour);
         assert_eq!(step(at("2026-01-30T12:30:00Z"), None), Step::Hour);
         assert_eq!(step(None, at("2026-01-30T12:30:00Z")), Step::Day);
-        let hour = of_moments(at("2026-01-31T11:30:00Z"), None, now);
+        let hour = of_moments(at("2026-01-31T11:30:00Z"), None, now, &TimeZone::UTC);
         assert_eq!(
             hour.to,
             Some(UsageTime::At(now)),
             "a clock that goes on makes no other step of its chart"
         );
-        let days = of_moments(at("2026-01-01T00:00:00Z"), at("2026-01-31T00:00:00Z"), now);
+        assert_eq!(step(at("2026-01-29T12:30:00Z"), None), Step::Hour);
+        assert_eq!(step(at("2026-01-29T12:29:59Z"), None), Step::Day);
+        let days = of_moments(at("2026-01-01T00:00:00Z"), at("2026-01-31T00:00:00Z"), now, &TimeZone::UTC);
         let day = |text: &str| Some(UsageTime::Day(text.parse().unwrap()));
         assert_eq!((days.from, days.to, days.step), (day("2026-01-01"), day("2026-01-30"), Step::Day));
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let days = of_moments(at("2026-01-09T23:00:00Z"), at("2026-01-12T23:00:00Z"), now, &berlin);
+        assert_eq!(
+            (days.from, days.to),
+            (day("2026-01-10"), day("2026-01-12")),
+            "as the viewer's calendar has them"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What has happened: overview, logs, usage, events, audit log, gateways.
 
+use axum::http::StatusCode;
 use latchkey_discovery::session::Progress;
 use serde_json::{Value, json};
 
@@ -144,6 +145,140 @@ async fn usage_is_grouped_and_filtered(test: Test) {
     let page = boss.open("/admin/usage?from=2026-01-02&to=2026-01-01").await;
     assert_eq!((page.status, page.all("[role=alert]").len()), (422, 1), "{}", page.main());
     assert_eq!(boss.open("/admin/usage?model=none").await.all(".empty h2"), ["No usage in this period"]);
+}
+}
+
+on_both! {
+async fn usage_is_charted_by_what_it_is_grouped_by(test: Test) {
+    let alice = test.user("alice@acme.com").await;
+    test.group("Engineers", &[&alice]).await;
+    for number in 0..7_i64 {
+        let tags = json!(["all", if number < 3 { "blue" } else { "red" }]);
+        let app = test.app(json!({"name": format!("App {number}"), "tags": tags, "metadata": {"cost_center": "4711"}})).await;
+        let user = if number < 3 { alice.as_str() } else { "" };
+        test.insert("usage_days", json!({"app_id": app["id"], "user_id": user, "model": "gpt-4o", "requests": 2,
+            "cost": (number + 1) * 1_000_000_000})).await;
+    }
+    let mut eve = Visitor::with_role(&test, "eve@acme.com", "auditor").await;
+    let legend = async |eve: &mut Visitor<'_>, by: &str| {
+        let page = eve.open(&format!("/admin/usage?by={by}")).await;
+        assert_eq!((page.status, page.all("figure.chart").len()), (200, 4), "{by}: {}", page.main());
+        assert_eq!(page.all(".figures dd")[0], "14", "what is in two groups is once in the totals: {by}");
+        page.all(".legend li")
+    };
+    let by_app = legend(&mut eve, "app").await;
+    assert_eq!(by_app.len(), 6 + 6 + 5, "five and the rest, of requests and cost; there were no tokens");
+    assert_eq!(by_app[..6], ["App 6 2 requests", "App 5 2 requests", "App 4 2 requests", "App 3 2 requests", "App 2 2 requests",
+        "Other 4 requests"]);
+    assert_eq!(legend(&mut eve, "tag").await[3..6], ["all $28.00", "red $22.00", "blue $6.00"]);
+    assert_eq!(legend(&mut eve, "group").await[..2], ["in no group 8 requests", "Engineers 6 requests"]);
+    assert_eq!(legend(&mut eve, "user,model").await[..2], ["app keys (no user) / gpt-4o 8 requests", "alice@acme.com / gpt-4o 6 requests"]);
+    assert_eq!(legend(&mut eve, "metadata&metadata_key=cost_center").await[0], "4711 14 requests");
+    let page = eve.open("/admin/usage?by=metadata").await;
+    assert_eq!(page.all(".empty h2"), ["Which metadata key?"]);
+    assert_eq!(page.attribute(".empty a", "href").as_deref(), Some("/admin/usage?by=metadata&metadata_key=cost_center"));
+    let page = eve.open("/admin/usage?by=tag").await;
+    assert!(page.main().contains("counts in each, and once in the totals"), "{}", page.main());
+    assert!(page.attribute("a[download]", "href").unwrap().contains("group_by=tag"));
+}
+}
+
+on_both! {
+async fn logs_and_usage_of_an_app_stay_within_its_tabs(test: Test) {
+    let (app, _) = used(&test).await;
+    let other = test.app(json!({"name": "Other"})).await;
+    test.insert("records", json!({"request_id": "of-other", "app_id": other["id"]})).await;
+    let settings = json!({"allowed_models": ["gpt-4*"], "limits": {"requests_per_minute": 60}});
+    test.patch(&format!("/apps/{}", id(&app)), settings).await.expect(StatusCode::OK);
+    let mut boss = Visitor::owner(&test).await;
+    let path = format!("/admin/apps/{}", id(&app));
+    for tab in ["logs", "usage"] {
+        let page = boss.open(&format!("{path}/{tab}")).await;
+        assert_eq!((page.status, page.all("h1").len()), (200, 1), "{tab}: {}", page.main());
+        assert_eq!(page.attribute("nav.tabs a[aria-current]", "href"), Some(format!("{path}/{tab}")), "{tab}");
+        assert!(page.main().contains("models: gpt-4* \u{b7} all MCP \u{b7} Requests per minute: 60 \u{b7} no guardrails"), "{}", page.main());
+        assert!(page.attribute("a[download]", "href").unwrap().contains(&id(&app)), "an export is of the app");
+        assert!(page.attribute("#app_id", "name").is_none(), "its app is not chosen");
+        let page = boss.open(&format!("{path}/{tab}?app_id={}", id(&other))).await;
+        assert_eq!((page.status, page.all("[role=alert]").len()), (422, 1), "{tab}: {}", page.main());
+    }
+    let page = boss.open(&format!("{path}/logs")).await;
+    assert!(!page.main().contains("of-other"), "{}", page.main());
+    let page = boss.open(&format!("{path}/usage?by=model")).await;
+    assert_eq!(page.attribute("nav.tabs[aria-label='Group by'] a", "href"), Some(format!("{path}/usage?by=day")));
+    test.act(&format!("/apps/{}/key/rotate", id(&app))).await.expect(StatusCode::OK);
+    test.act(&format!("/apps/{}/deactivate", id(&app))).await.expect(StatusCode::OK);
+    let page = boss.open(&format!("{path}/audit")).await;
+    for action in ["key.rotated", "app.deactivated"] {
+        assert!(page.main().contains(action), "{action}: {}", page.main());
+    }
+}
+}
+
+on_both! {
+async fn events_are_filtered_by_time(test: Test) {
+    let (app, _) = used(&test).await;
+    let at = |hours: i64| START_MS - hours * 3_600_000;
+    for hours in [1, 30] {
+        test.insert("events", json!({"at": at(hours), "kind": "quota.threshold", "app_id": app["id"], "key_id": "", "data": "{}"})).await;
+    }
+    let mut boss = Visitor::owner(&test).await;
+    let before = boss.open("/admin/events?kind=quota.threshold").await.all(".scroll > table > tbody > tr").len();
+    let rows = async |boss: &mut Visitor<'_>, query: &str| {
+        let page = boss.open(&format!("/admin/events?kind=quota.threshold&{query}")).await;
+        assert_eq!(page.status, 200, "{}", page.main());
+        page.all(".scroll > table > tbody > tr").len()
+    };
+    assert!(before >= 2);
+    assert_eq!(rows(&mut boss, "time=24h").await, rows(&mut boss, "from=2025-12-31T00:00").await);
+    assert_eq!(rows(&mut boss, "from=2025-12-30T18:00&to=2025-12-31T00:00").await, 1, "the earlier alone");
+    let page = boss.open("/admin/events?time=1h&to=2026-01-01T00:00").await;
+    assert_eq!((page.status, page.all("#to-error").len()), (422, 1), "{}", page.main());
+    assert_eq!(test.get("/events?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z").await.status, StatusCode::BAD_REQUEST);
+}
+}
+
+on_both! {
+async fn hours_that_were_typed_are_summed_or_said_to_be_too_many(test: Test) {
+    let (app, _) = used(&test).await;
+    test.insert("records", json!({"at": START_MS - 30 * 60_000, "app_id": app["id"], "repeats": 7})).await;
+    let mut boss = Visitor::owner(&test).await;
+    for path in ["/admin", "/admin/usage"] {
+        let page = boss.open(&format!("{path}?from=2025-12-31T23:00&to=2026-01-01T00:00")).await;
+        assert_eq!(page.attribute("#from", "value").as_deref(), Some("2025-12-31T23:00"), "{path}");
+        assert_eq!(page.attribute("#from", "type").as_deref(), Some("datetime-local"), "{path}");
+        assert_eq!(page.all(".figures dd")[0], "7", "{path}: {}", page.main());
+        let page = boss.open(&format!("{path}?from=2025-12-20T09:30&to=2025-12-31T10:00")).await;
+        assert!(page.main().contains("hours are summed up to 48 hours"), "{path}: {}", page.main());
+        let page = boss.open(&format!("{path}?from=2025-12-20&to=2025-12-31")).await;
+        assert_eq!(page.attribute("#from", "type").as_deref(), Some("date"), "{path}: a day stays one");
+        assert!(!page.main().contains("48 hours"), "{path}");
+    }
+}
+}
+
+on_both! {
+/// The clock stands at the first midnight of January.
+async fn a_budget_says_how_it_ends_at_this_rate(test: Test) {
+    let app = test.app(json!({"limits": {"budget": {"usd": "10", "per": "month"}}})).await;
+    test.self_service(&app, json!({"access": {"viewer": {"mode": "everyone"}}})).await;
+    let spent = json!({"owner": app["id"], "kind": 6, "period": START_MS + 2, "used": 2_000_000_000_i64, "slots": ""});
+    test.insert("buckets", spent).await;
+    let budget = async || test.get(&format!("/apps/{}", id(&app))).await.json["usage"]["budget"].clone();
+    assert_eq!(budget().await.get("spent_at"), None, "the month has just begun");
+    test.clock.advance(std::time::Duration::from_secs(4 * 86_400));
+    assert_eq!(budget().await["spent_at"], "2026-01-21T00:00:00Z");
+    assert_eq!(budget().await.get("percent_at_reset"), None);
+    let mut boss = Visitor::owner(&test).await;
+    let mut alice = Visitor::signed_in(&test, "alice@acme.com").await;
+    let (console, portal) = (format!("/admin/apps/{}", id(&app)), format!("/apps/{}", id(&app)));
+    for page in [boss.open(&console).await, alice.open(&portal).await, boss.open("/admin/apps").await] {
+        assert!(page.main().contains("At this rate, spent by Jan 21"), "{}", page.main());
+    }
+    test.clock.advance(std::time::Duration::from_secs(6 * 86_400));
+    assert_eq!(budget().await["percent_at_reset"], 62);
+    let page = Visitor::with_role(&test, "eve@acme.com", "auditor").await.open(&console).await;
+    assert!(page.main().contains("At this rate, 62% used when it resets"), "{}", page.main());
 }
 }
 

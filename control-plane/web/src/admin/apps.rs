@@ -11,7 +11,7 @@ mod prompts;
 mod secret;
 mod self_service;
 mod settings;
-mod tabs;
+pub mod tabs;
 
 use askama::Template;
 use axum::Router;
@@ -25,6 +25,7 @@ use latchkey_api::body::{PathParams, Query};
 use latchkey_api::problem::Problem;
 use uuid::Uuid;
 
+use super::{logs, usage};
 use crate::form::HtmlForm;
 use crate::format;
 use crate::frame::{Frame, Visit};
@@ -59,6 +60,8 @@ pub fn routes() -> Router<Api> {
         .route("/admin/apps/{id}/self-service", get(self_service::page).post(self_service::update))
         .route("/admin/apps/{id}/self-service/preview", post(self_service::preview))
         .route("/admin/apps/{id}/mode", post(self_service::mode))
+        .route("/admin/apps/{id}/logs", get(logs::of_app))
+        .route("/admin/apps/{id}/usage", get(usage::of_app))
         .route("/admin/apps/{id}/audit", get(audit::list))
         .route("/admin/apps/{id}/audit/{number}", get(audit::version))
         .route("/admin/apps/{id}/audit/{number}/simulation", get(audit::simulate))
@@ -96,6 +99,6 @@ async fn list(
     html(&AppsPage { frame: visit.frame("API keys"), form, list })
 }
 
-async fn app(visit: &Visit, api: &Api, id: Uuid) -> Result<AppView, Problem> {
+pub(super) async fn app(visit: &Visit, api: &Api, id: Uuid) -> Result<AppView, Problem> {
     Ok(apps::read(visit.reader()?, State(api.clone()), PathParams(id)).await?.0.item)
 }

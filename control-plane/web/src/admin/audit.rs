@@ -80,11 +80,11 @@ struct AuditPage {
 }
 
 /// An entry, and where it leads.
-struct AuditRow {
-    done: AuditView,
+pub struct AuditRow {
+    pub done: AuditView,
     /// The page of what it was done to.
-    subject: Option<String>,
-    data: String,
+    pub subject: Option<String>,
+    pub data: String,
 }
 
 pub async fn list(

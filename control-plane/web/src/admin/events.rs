@@ -14,13 +14,20 @@ use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::frame::{Frame, Visit};
 use crate::html;
 use crate::list::{PaginatedList, filtered};
+use crate::period;
 
 const FILTERS: &[Field] = &[
     ("app_id", FieldKind::Optional),
     ("key_id", FieldKind::Optional),
     ("kind", FieldKind::Optional),
+    ("time", FieldKind::Aside),
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
     ("cursor", FieldKind::Optional),
 ];
+
+/// The filters that the next page keeps.
+const KEPT: &[&str] = &["app_id", "key_id", "kind", "time", "from", "to"];
 
 #[derive(Template)]
 #[template(path = "admin/events.html")]
@@ -48,16 +55,15 @@ pub async fn list(
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
     visit.reader()?;
-    let mut form = asked.form();
+    let mut form = period::chosen(asked.form());
     let found = async {
         let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let query: EventQuery = asked.read(FILTERS)?;
+        let (_, query): (_, EventQuery) = period::read(&visit, &asked, FILTERS)?;
         events::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
     let (status, form, page) = filtered(form, found)?;
-    let list =
-        PaginatedList::of("/admin/events", &asked, &["app_id", "key_id", "kind"], page).map(EventRow::from);
+    let list = PaginatedList::of("/admin/events", &asked, KEPT, page).map(EventRow::from);
     let kinds = std::iter::once(("", "any")).chain(KINDS.map(|kind| (kind, kind))).collect();
     let page = html(&EventsPage { frame: visit.frame("Events"), list, form, kinds })?;
     Ok((status, page).into_response())

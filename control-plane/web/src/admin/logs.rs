@@ -5,16 +5,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use latchkey_api::Api;
-use latchkey_api::body::Query;
+use latchkey_api::body::{PathParams, Query};
 use latchkey_api::logs::{self, Record, RecordQuery};
 use latchkey_api::problem::Problem;
 use latchkey_core::guardrails::GuardrailCategory;
 use serde::Deserialize;
+use uuid::Uuid;
 
+use super::apps::{self, tabs::Tabs};
 use super::filters;
 use super::playground::{KnownRequest, explained};
 use crate::denials;
-use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
+use crate::form::{Field, FieldKind, FilterForm, FormInput, HtmlForm};
 use crate::format;
 use crate::frame::{Frame, Visit};
 use crate::guardrails::title;
@@ -69,6 +71,10 @@ const ROWS: u16 = 25;
 #[template(path = "admin/logs.html")]
 struct LogsPage {
     frame: Frame,
+    /// The app whose tab this is; none on the page of all logs.
+    tabs: Option<Tabs>,
+    /// Where the list is without filters.
+    path: String,
     list: PaginatedList<Record>,
     providers: Vec<(String, String)>,
     links: Option<ExportLinks>,
@@ -97,23 +103,44 @@ pub async fn list(
     State(api): State<Api>,
     FilterForm(asked): FilterForm,
 ) -> Result<Response, Problem> {
+    show(&visit, &api, asked, None).await
+}
+
+/// The Logs tab of an app.
+pub async fn of_app(
+    visit: Visit,
+    State(api): State<Api>,
+    PathParams(id): PathParams<Uuid>,
+    FilterForm(asked): FilterForm,
+) -> Result<Response, Problem> {
+    let app = apps::app(&visit, &api, id).await?;
+    show(&visit, &api, asked, Some(Tabs::of(&app, "logs"))).await
+}
+
+async fn show(visit: &Visit, api: &Api, asked: FormInput, tabs: Option<Tabs>) -> Result<Response, Problem> {
     visit.reader()?;
     let (mut form, mut links) = (period::chosen(asked.form()), None);
+    let path = tabs.as_ref().map_or_else(|| "/admin/logs".to_owned(), |tabs| tabs.path("logs"));
     let found = async {
-        let asked = filters::with_ids(&visit, &api, &asked, &mut form, ("app_id", "user_id")).await?;
-        let asked = filters::with_key(&visit, &api, asked, &mut form).await?;
-        let (asked, query): (_, RecordQuery) = period::read(&visit, &asked, FILTERS)?;
+        let asked = match &tabs {
+            Some(tabs) => tabs.within(&asked)?,
+            None => asked.clone(),
+        };
+        let asked = filters::with_ids(visit, api, &asked, &mut form, ("app_id", "user_id")).await?;
+        let asked = filters::with_key(visit, api, asked, &mut form).await?;
+        let (asked, query): (_, RecordQuery) = period::read(visit, &asked, FILTERS)?;
         links = Some(ExportLinks::new("/logs", &asked, FILTERS));
         let query = RecordQuery { limit: Some(ROWS), ..query };
         logs::list(visit.reader()?, State(api.clone()), Query(query)).await
     };
     let found = found.await;
     let (status, form, page) = filtered(form, found)?;
-    let list = PaginatedList::of("/admin/logs", &asked, KEPT, page);
-    let providers = filters::upstream_options(&visit, &api).await?;
-    let frame = visit.frame("Logs");
+    let list = PaginatedList::of(&path, &asked, KEPT, page);
+    let providers = filters::upstream_options(visit, api).await?;
+    let frame =
+        visit.frame(tabs.as_ref().map_or_else(|| "Logs".to_owned(), |tabs| format!("{}: logs", tabs.name)));
     let (codes, categories) = (denials::choices(form.value("code")), categories());
-    let page = html(&LogsPage { frame, list, providers, links, codes, categories, form })?;
+    let page = html(&LogsPage { frame, tabs, path, list, providers, links, codes, categories, form })?;
     Ok((status, page).into_response())
 }
 

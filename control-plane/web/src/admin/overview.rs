@@ -41,6 +41,8 @@ struct OverviewPage {
     form: HtmlForm,
     /// The time that is summed, in words.
     span: String,
+    /// Whether hours were typed that are not summed.
+    is_rounded: bool,
     totals: UsageSums,
     charts: Vec<Chart>,
     tops: Vec<TopTable>,
@@ -157,6 +159,7 @@ pub async fn page(
     let page = html(&OverviewPage {
         frame: visit.frame("Overview"),
         form,
+        is_rounded: period::is_rounded(&asked, days.from),
         totals: days.totals,
         charts: charts(&days, visit.time_zone()),
         tops: vec![apps, users, models],

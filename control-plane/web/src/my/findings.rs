@@ -66,6 +66,13 @@ const EXPORTED: &[Field] = &[
     ("request_id", FieldKind::Optional),
     ("action", FieldKind::Optional),
 ];
+/// The same of requests without findings, which are logs.
+const EXPORTED_NORMAL: &[Field] = &[
+    ("from", FieldKind::Optional),
+    ("to", FieldKind::Optional),
+    ("request_id", FieldKind::Optional),
+    ("findings", FieldKind::Choice),
+];
 /// The filters that the next page keeps.
 const KEPT: &[&str] = &["show", "time", "from", "to", "request_id"];
 
@@ -107,7 +114,13 @@ pub async fn page(
             return Err(Problem::invalid(FieldError::new("action", "is chosen by the tab").into()));
         }
         let asked = period::with_moments(&visit, &asked)?.with("action", tab.actions.unwrap_or_default());
-        links = Some(ExportLinks::new(&format!("/me/apps/{id}/findings"), &asked, EXPORTED));
+        links = Some(match tab == NORMAL {
+            true => {
+                let normal = asked.clone().with("findings", "false");
+                ExportLinks::new(&format!("/me/apps/{id}/logs"), &normal, EXPORTED_NORMAL)
+            }
+            false => ExportLinks::new(&format!("/me/apps/{id}/findings"), &asked, EXPORTED),
+        });
         let query: FindingQuery = asked.with("action", "").read(FILTERS)?;
         let FindingQuery { from, to, .. } = query;
         let (mut found, mut normal) = Default::default();

@@ -10,13 +10,12 @@ use latchkey_api::my_apps::MyAppDetails;
 use latchkey_api::problem::Problem;
 use latchkey_api::usage::{self, UsageQuery, UsageView};
 use latchkey_core::access::Capability;
-use latchkey_core::money::NanoUsd;
 use uuid::Uuid;
 
 use super::apps::{grants, read};
 use crate::admin::logs::categories;
 use crate::admin::usage::span;
-use crate::chart::Chart;
+use crate::chart::{Chart, ChartUnit};
 use crate::denials;
 use crate::form::{Field, FieldKind, FilterForm, HtmlForm};
 use crate::format;
@@ -96,8 +95,8 @@ pub async fn page(
     let usage = usage::read_of_my_app(visit.person(), State(api), PathParams(id), sums).await?.0;
     let zone = visit.time_zone();
     let charts = [
-        Chart::by_time("Requests", &usage, zone, |sums| sums.requests, format::count),
-        Chart::by_time("Cost", &usage, zone, |sums| sums.cost.0, |nano| format::usd(NanoUsd(nano))),
+        Chart::by_time("Requests", ChartUnit::Of("request"), &usage, zone, |sums| sums.requests),
+        Chart::by_time("Cost", ChartUnit::Money, &usage, zone, |sums| sums.cost.0),
     ];
     let words = period::words(&asked).map(str::to_owned);
     let span = from.or(to).map(|_| words.unwrap_or_else(|| span(&usage, zone)));

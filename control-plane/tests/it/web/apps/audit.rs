@@ -14,8 +14,8 @@ on_both! {
         let audit = format!("/admin/apps/{}/audit", id(&app));
         let mut boss = Visitor::owner(&test).await;
         let page = boss.open(&audit).await;
-        assert_eq!(page.all("tbody td:first-child"), ["v3", "v2", "v1"]);
-        assert_eq!(page.all("tbody td:nth-child(2)"), ["set_tags", "update_config", "create"]);
+        assert_eq!(page.all("[aria-label=Versions] tbody td:first-child"), ["v3", "v2", "v1"]);
+        assert_eq!(page.all("[aria-label=Versions] tbody td:nth-child(2)"), ["set_tags", "update_config", "create"]);
         assert!(page.main().contains("limits.requests_per_minute"));
         let page = boss.open(&format!("{audit}/2")).await;
         assert_eq!((page.all("td.was"), page.all("td.is")), (vec!["–".to_owned()], vec!["1,000".to_owned()]));

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use latchkey_api::Api;
 use latchkey_api::apps::{self, AppView};
+use latchkey_api::audit::{self as api_audit, AuditQuery};
 use latchkey_api::body::{PathParams, Query};
 use latchkey_api::change_requests::{self, AppRequestQuery, ChangeRequestList};
 use latchkey_api::problem::Problem;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::tabs::Tabs;
 use super::{app, secret};
+use crate::admin::audit::AuditRow;
 use crate::form::{HtmlForm, Posted};
 use crate::format;
 use crate::frame::{Frame, Visit, done};
@@ -25,6 +27,8 @@ use crate::{html, simulation as words, unprocessable};
 
 /// How many change requests stand beside the versions.
 const RECENT: u16 = 10;
+/// How many entries of the audit log.
+const RECENT_ENTRIES: u16 = 25;
 
 #[derive(Template)]
 #[template(path = "admin/versions.html")]
@@ -32,6 +36,8 @@ struct VersionsPage {
     frame: Frame,
     tabs: Tabs,
     versions: PaginatedList<VersionView>,
+    /// The newest that was done to the app and its keys.
+    entries: Vec<AuditRow>,
     requests: ChangeRequestList,
 }
 
@@ -62,10 +68,13 @@ pub async fn list(
     let recent =
         AppRequestQuery { cursor: None, limit: Some(RECENT), user_id: None, kind: None, status: None };
     let requests =
-        change_requests::of_app(visit.reader()?, State(api), PathParams(id), Query(recent)).await?.0;
+        change_requests::of_app(visit.reader()?, State(api.clone()), PathParams(id), Query(recent)).await?.0;
+    let about = AuditQuery { app_id: Some(id), limit: Some(RECENT_ENTRIES), ..AuditQuery::default() };
+    let entries = api_audit::list(visit.reader()?, State(api.clone()), Query(about)).await?.items;
+    let entries = entries.into_iter().map(AuditRow::from).collect();
     let versions = PaginatedList::new(&format!("/admin/apps/{id}/audit"), &[], versions);
     let frame = visit.frame(format!("{}: audit", app.name));
-    html(&VersionsPage { frame, tabs: Tabs::of(&app, "audit"), versions, requests })
+    html(&VersionsPage { frame, tabs: Tabs::of(&app, "audit"), versions, entries, requests })
 }
 
 /// Shows what a version changed.
