@@ -212,7 +212,7 @@ on_both! {
         let page = boss.open(&path).await;
         assert!(page.main().contains("stops in 1 day ; last sent just now"), "{}", page.main());
         let (path_of_logs, key) = (page.attribute("dd a[href*=old_secret]", "href").unwrap(), &app["key"]);
-        assert_eq!(path_of_logs, format!("/admin/logs?app_id={}&key_id={}&old_secret=true", id(&app), id(key)));
+        assert_eq!(path_of_logs, format!("/admin/apps/{}/logs?key_id={}&old_secret=true", id(&app), id(key)));
         test.insert("records", json!({"request_id": "with-the-old", "app_id": app["id"], "key_id": key["id"], "old_secret": 1})).await;
         test.insert("records", json!({"request_id": "with-the-new", "app_id": app["id"], "key_id": key["id"]})).await;
         let logs = boss.open(&path_of_logs).await;

@@ -62,7 +62,7 @@ impl OldSecret {
         Some(Self {
             until: stops_at.filter(|at| *at > now),
             sent_at: sent_at.filter(|at| *at >= rotated_at),
-            logs: format!("/admin/logs?app_id={app}&key_id={id}&old_secret=true"),
+            logs: format!("/admin/apps/{app}/logs?key_id={id}&old_secret=true"),
         })
     }
 }
