@@ -2,3 +2,5 @@
 ALTER TABLE keys ADD COLUMN ending TEXT;
 -- The same of the secret that the last rotation replaced.
 ALTER TABLE keys ADD COLUMN retired_ending TEXT;
+CREATE INDEX keys_by_ending ON keys (ending);
+CREATE INDEX keys_by_retired_ending ON keys (retired_ending);

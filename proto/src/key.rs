@@ -30,7 +30,8 @@ pub const RANDOM_BYTES: usize = 20;
 pub const ENDING_CHARS: usize = 4;
 
 const CHECKSUM_BYTES: usize = 4;
-const SECRET_CHARS: usize = 32;
+/// How many characters follow an app key's prefix.
+pub const SECRET_CHARS: usize = 32;
 const IDENTITY_CHARS: usize = 43;
 
 /// The random part of a new key.

@@ -38,7 +38,7 @@ class Crawler:
             elif is_page and len(seen) < self.of_a_kind:
                 seen.append(path)
                 read = Reader(answer)
-                self.titles[path] = read.title
+                self.titles[path] = read.title or ""
                 waiting += read.links
                 yield path
 
@@ -49,19 +49,25 @@ class Reader(HTMLParser):
     def __init__(self, answer: APIResponse):
         super().__init__()
         self.url = answer.url
-        self.title = ""
+        # None until it has come.
+        self.title: str | None = None
+        self.in_title = False
         self.links: list[str] = []
         self.feed(answer.text())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]):
+        self.in_title = tag == "title" and self.title is None
         href = dict(attrs).get("href")
         if tag == "a" and href is not None and (link := urljoin(self.url, href)).startswith(PORTAL):
             part = urlsplit(link)
             self.links.append((part.path or "/") + (f"?{part.query}" if part.query else ""))
 
+    def handle_endtag(self, tag: str):
+        self.in_title = False
+
     def handle_data(self, data: str):
-        if self.lasttag == "title":
-            self.title += data
+        if self.in_title:
+            self.title = (self.title or "") + data
 
 
 def kind(path: str) -> str:

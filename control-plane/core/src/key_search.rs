@@ -1,12 +1,15 @@
 //! Searching keys by name, or by what a leaked key shows.
 
-use latchkey_proto::key::{ENDING_CHARS, KeyEnding, PREFIX};
+use latchkey_proto::key::{ENDING_CHARS, KeyEnding, PREFIX, SECRET_CHARS};
 
 /// What stands for the characters of a key that are not shown.
 const ELLIPSES: [&str; 2] = ["…", "..."];
 
 /// What separates the parts of a named key.
 const NAMED_KEY: &str = ":ss1.";
+
+/// How many characters after an ellipsis are still what somebody was shown of a key.
+const LONGEST_SHOWN: usize = 8;
 
 /// What a list of keys is searched for: it holds those to which one of the two applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,9 +27,11 @@ impl KeySearch {
         let trimmed = text.trim();
         let of_a_key = is_of_a_key(trimmed);
         let shown = ELLIPSES.iter().filter_map(|mark| Some(trimmed.rsplit_once(mark)?.1)).next_back();
-        let shown = shown.unwrap_or(trimmed);
-        let enough = of_a_key && !shown.is_empty() || shown.len() >= ENDING_CHARS;
-        let ending = Some(shown).filter(|shown| enough && KeyEnding::is_made_of(last(shown).as_bytes()));
+        let shown = shown.filter(|_| of_a_key).unwrap_or(trimmed);
+        // A name may also be the end of a key, or a key whose prefix was not copied.
+        let is_ending =
+            if of_a_key { !shown.is_empty() } else { [ENDING_CHARS, SECRET_CHARS].contains(&shown.len()) };
+        let ending = Some(shown).filter(|shown| is_ending && KeyEnding::is_made_of(last(shown).as_bytes()));
         Self {
             name: Some(text.to_owned()).filter(|_| !of_a_key),
             ending: ending.map(|shown| last(shown).to_owned()),
@@ -38,13 +43,24 @@ impl KeySearch {
 /// linked to and kept.
 #[must_use]
 pub fn without_key(text: &str) -> Option<String> {
-    let secret = |rest: &str| rest.len() > ENDING_CHARS && KeyEnding::is_made_of(first(rest).as_bytes());
-    let holds_one = text.split(PREFIX).skip(1).any(secret) || text.contains(NAMED_KEY);
-    holds_one.then(|| format!("…{}", KeySearch::parse(text).ending.unwrap_or_default()))
+    has_key(text).then(|| format!("…{}", KeySearch::parse(text).ending.unwrap_or_default()))
 }
 
+/// Whether a text has a key in it, or more of one than is shown.
+fn has_key(text: &str) -> bool {
+    let secret = |rest: &str| rest.len() > ENDING_CHARS && KeyEnding::is_made_of(first(rest).as_bytes());
+    text.split(PREFIX).skip(1).any(secret) || text.contains(NAMED_KEY)
+}
+
+/// Whether a text says that it is a key or part of one, and no name.
 fn is_of_a_key(text: &str) -> bool {
-    [PREFIX, NAMED_KEY].iter().chain(&ELLIPSES).any(|part| text.contains(part))
+    let masked = |mark| {
+        let shown = text.strip_prefix(PREFIX).unwrap_or(text).strip_prefix(mark);
+        shown.is_some_and(|shown| shown.len() <= LONGEST_SHOWN && KeyEnding::is_made_of(shown.as_bytes()))
+    };
+    text.strip_prefix(PREFIX).is_some_and(|rest| KeyEnding::is_made_of(rest.as_bytes()) && !rest.is_empty())
+        || ELLIPSES.into_iter().any(masked)
+        || has_key(text)
 }
 
 /// The last characters of a text, as many as a key shows.
@@ -83,7 +99,16 @@ mod tests {
     #[test]
     fn a_name_may_be_an_ending_too() {
         assert_eq!(KeySearch::parse("7haQ"), search(Some("7haQ"), Some("7haQ")));
-        assert_eq!(KeySearch::parse("AAAA7haQ"), search(Some("AAAA7haQ"), Some("7haQ")));
+        assert_eq!(KeySearch::parse("AAAA7haQ"), search(Some("AAAA7haQ"), None));
+        for name in ["Acme...", "ci...prod", "sk-quilr- keys", "…", "wait for it…really now"] {
+            assert_eq!(
+                KeySearch::parse(name).name.as_deref(),
+                Some(name).filter(|name| *name != "…"),
+                "{name}"
+            );
+        }
+        let cut = &KEY[PREFIX.len()..];
+        assert_eq!(KeySearch::parse(cut), search(Some(cut), Some("7haQ")));
         assert_eq!(KeySearch::parse("ci"), search(Some("ci"), None));
         assert_eq!(KeySearch::parse(""), search(Some(""), None));
         assert_eq!(KeySearch::parse("my laptop!"), search(Some("my laptop!"), None));
@@ -106,5 +131,6 @@ mod tests {
             assert_eq!(without_key(text), None, "{text}");
         }
         assert_eq!(without_key("ci"), None);
+        assert_eq!(without_key("019b76da-a800-7ad9-a95d-a0237e4eda1d"), None, "an id");
     }
 }

@@ -85,6 +85,16 @@ pub struct AppSettings {
     pub prompt_required: bool,
 }
 
+/// Whether a text or a name in it has the character U+0000.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// Largest metadata, in bytes of JSON.
 const LARGEST_METADATA: usize = 16 * 1024;
 /// Most entries of any list.
@@ -173,7 +183,12 @@ impl AppSettings {
         self.custom_categories.sort_by(|a, b| a.name.cmp(&b.name));
         self.guardrails.sort();
         self.prompts.sort_by(|a, b| a.name.cmp(&b.name));
-        let size = Value::Object(self.metadata.clone()).to_string().len();
+        let metadata = Value::Object(self.metadata.clone());
+        if has_nul(&metadata) {
+            // PostgreSQL does not read it.
+            invalid.check::<(), _>("metadata", Err("must not have the character U+0000".to_owned()));
+        }
+        let size = metadata.to_string().len();
         if size > LARGEST_METADATA {
             invalid.check::<(), _>(
                 "metadata",

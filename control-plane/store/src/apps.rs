@@ -87,8 +87,7 @@ macro_rules! apps_by {
             "SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
              LEFT JOIN app_usage ON app_id = id
              WHERE deleted_at IS NULL AND (search_text LIKE $2 ESCAPE '\\' OR id IN (SELECT keys.app_id FROM keys
-               WHERE CAST($5 AS TEXT) IS NOT NULL AND (substr(keys.ending, CAST($4 AS INTEGER)) = $5
-                 OR substr(keys.retired_ending, CAST($4 AS INTEGER)) = $5))) AND ($1 = '' OR (",
+               WHERE keys.ending = $4 OR keys.retired_ending = $4)) AND ($1 = '' OR (",
             $column,
             ", id) ",
             $after,
@@ -130,13 +129,11 @@ impl Store {
     }
 
     pub async fn apps(&self, filter: &AppFilter, order: AppOrder, limit: i64) -> sqlx::Result<Vec<App>> {
-        let (from, ending) = super::keys::ending_bounds(&filter.search);
         sqlx::query_as(order.query())
             .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
             .bind(filter.search.name.as_deref().map(super::containing))
             .bind(limit)
-            .bind(from)
-            .bind(ending)
+            .bind(filter.search.ending.clone())
             .fetch_all(&self.pool)
             .await
     }
@@ -167,13 +164,11 @@ impl Store {
         filter: &AppFilter,
         limit: i64,
     ) -> sqlx::Result<Vec<App>> {
-        let (from, ending) = super::keys::ending_bounds(&filter.search);
         sqlx::query_as(
             r"SELECT id, name, status, settings, created_at, updated_at, revision FROM apps
               WHERE deleted_at IS NULL AND id > $1
               AND (search_text LIKE $2 ESCAPE '\' OR id IN (SELECT keys.app_id FROM keys WHERE keys.user_id = $3
-                AND (substr(keys.ending, CAST($5 AS INTEGER)) = $6
-                OR substr(keys.retired_ending, CAST($5 AS INTEGER)) = $6)))
+                AND (keys.ending = $5 OR keys.retired_ending = $5)))
               AND id IN (
                 SELECT app_id FROM app_subjects WHERE kind = 'everyone'
                   AND capability IN ('viewer', 'settings_request')
@@ -188,8 +183,7 @@ impl Store {
         .bind(filter.search.name.as_deref().map(super::containing))
         .bind(user.to_string())
         .bind(limit)
-        .bind(from)
-        .bind(ending)
+        .bind(filter.search.ending.clone())
         .fetch_all(&self.pool)
         .await
     }

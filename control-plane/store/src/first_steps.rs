@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::Store;
+use super::keys::mode;
 use super::row::Columns as _;
 
 /// Which of the first steps are done.
@@ -36,18 +37,23 @@ impl Store {
 
     /// Which of the first steps are done.
     pub async fn first_steps(&self) -> sqlx::Result<FirstSteps> {
-        let row = sqlx::query(
-            r#"SELECT (SELECT COUNT(*) FROM providers WHERE enabled = 1) AS providers,
-               (SELECT COUNT(*) FROM models WHERE enabled = 1) AS models,
-               (SELECT MIN(id) FROM apps WHERE deleted_at IS NULL AND status = 'active') AS app,
-               (SELECT COUNT(*) FROM apps WHERE deleted_at IS NULL AND
-                (settings LIKE '%"viewer":{"mode":"everyone"%' OR settings LIKE '%"viewer":{"mode":"specific"%'
-                 OR settings LIKE '%"settings_request":{"mode":"everyone"%'
-                 OR settings LIKE '%"settings_request":{"mode":"specific"%')) AS accessible,
-               (SELECT COUNT(*) FROM keys JOIN apps ON apps.id = keys.app_id
-                WHERE apps.deleted_at IS NULL AND keys.status = 'active'
-                AND (keys.user_id IS NOT NULL OR apps.settings LIKE '%"mode":"shared"%')) AS keys"#,
-        )
+        let row = sqlx::query(concat!(
+            "SELECT (SELECT COUNT(*) FROM providers WHERE enabled = 1) AS providers,
+                 (SELECT COUNT(*) FROM models WHERE enabled = 1) AS models,
+                 (SELECT MIN(id) FROM apps WHERE deleted_at IS NULL AND status = 'active') AS app,
+                 (SELECT COUNT(*) FROM apps WHERE deleted_at IS NULL AND (",
+            mode!("viewer", "everyone"),
+            " OR ",
+            mode!("viewer", "specific"),
+            " OR ",
+            mode!("settings_request", "everyone"),
+            " OR ",
+            mode!("settings_request", "specific"),
+            ")) AS accessible,
+                 (SELECT COUNT(*) FROM keys JOIN apps ON apps.id = keys.app_id
+                  WHERE apps.deleted_at IS NULL AND keys.status = 'active'
+                  AND (keys.user_id IS NOT NULL OR apps.settings LIKE '{\"mode\":\"shared\"%')) AS keys"
+        ))
         .fetch_one(&self.pool)
         .await?;
         let any = |column| Ok::<_, sqlx::Error>(row.count(column)? > 0);

@@ -14,6 +14,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
+use super::conditions::Conditions;
 use super::row::{Columns as _, unfit};
 use super::{QueryOf, Store, Tx};
 
@@ -99,17 +100,25 @@ macro_rules! names {
     };
 }
 
-/// Whether the app gives a capability in this mode. Settings are JSON as serde writes it, in which a text
-/// cannot contain an unescaped quote; so only the rule itself is like this.
+/// Whether the app gives a capability in this mode. Settings are JSON as serde writes it, in which a text cannot
+/// have an unescaped quote; metadata, which is JSON too, stands before `self_service`.
 macro_rules! mode {
-    ($capability:literal, $mode:literal) => {
-        concat!("apps.settings LIKE '%\"", $capability, "\":{\"mode\":\"", $mode, "\"%'")
+    ("viewer", $mode:literal) => {
+        concat!("apps.settings LIKE '%\"self_service\":{\"access\":{\"viewer\":{\"mode\":\"", $mode, "\"%'")
+    };
+    ("settings_request", $mode:literal) => {
+        concat!(
+            "apps.settings LIKE '%\"self_service\":{\"access\":{\"viewer\":{%},\"settings_request\":{\"mode\":\"",
+            $mode,
+            "\"%'"
+        )
     };
 }
+pub(super) use mode;
 
 /// Whether a rule by itself gives the key's user its capability, exceptions aside.
 macro_rules! gives {
-    ($capability:literal) => {
+    ($capability:tt) => {
         concat!(
             "(",
             mode!($capability, "everyone"),
@@ -165,30 +174,6 @@ macro_rules! managed_by_users {
             " OR ",
             mode!("settings_request", "specific"),
             ")"
-        )
-    };
-}
-
-/// A page of named keys: `$1` goes with the scope.
-macro_rules! listed {
-    ($scope:literal) => {
-        concat!(
-            r"SELECT keys.id, keys.app_id, keys.user_id, keys.name, keys.status, keys.expires_at, keys.limits,
-              keys.created_at, keys.rotated_at, keys.revoked_at, keys.hash, keys.ending, keys.sealed_value,
-              keys.retired_hash, keys.retired_ending, keys.retires_at, keys.suspended, keys.revision,
-              apps.name AS app_name FROM keys JOIN apps ON apps.id = keys.app_id
-              WHERE ",
-            $scope,
-            r" AND keys.user_id IS NOT NULL AND keys.id > $2
-              AND (keys.search_text LIKE $3 ESCAPE '\' OR substr(keys.ending, CAST($5 AS INTEGER)) = $4
-               OR substr(keys.retired_ending, CAST($5 AS INTEGER)) = $4)
-              AND ($6 = '' OR keys.user_id = $6)
-              AND ($7 = 0 OR keys.status = 'active' AND keys.expires_at > $8 AND keys.expires_at <= $9)
-              AND ($10 = 0 OR keys.status <> 'revoked' AND (keys.expires_at IS NULL OR keys.expires_at > $11) AND ",
-            without_access!(),
-            " AND ($10 = 1 OR ",
-            managed_by_users!(),
-            ")) ORDER BY keys.id LIMIT $12"
         )
     };
 }
@@ -302,31 +287,43 @@ impl Store {
 
     /// Named keys by age, oldest first, each with its app's name.
     pub async fn named_keys(&self, filter: &KeyFilter, limit: i64) -> sqlx::Result<Vec<(Key, String)>> {
-        let (query, of) = match filter.of {
-            KeysOf::App(app) => (listed!("keys.app_id = $1"), app.to_string()),
-            KeysOf::User(user) => (listed!("keys.user_id = $1"), user.to_string()),
-            KeysOf::Everything => (listed!("$1 = '' AND apps.deleted_at IS NULL"), String::new()),
+        let KeyFilter { of, search, user_id, expires, access, now, after } = filter;
+        let (app, user) = match of {
+            KeysOf::App(app) => (Some(app), None),
+            KeysOf::User(user) => (None, Some(user)),
+            KeysOf::Everything => (None, None),
         };
-        let (from, ending) = ending_bounds(&filter.search);
-        let expires = filter.expires.map(|(from, until)| (from.as_millisecond(), until.as_millisecond()));
-        let access = match filter.access {
-            KeyAccess::Any => 0_i64,
-            KeyAccess::Without => 1,
-            KeyAccess::Lost => 2,
-        };
-        sqlx::query(query)
-            .bind(of)
-            .bind(filter.after.map(|id| id.to_string()).unwrap_or_default())
-            .bind(filter.search.name.as_deref().map(super::containing))
-            .bind(ending)
-            .bind(from)
-            .bind(filter.user_id.map(|id| id.to_string()).unwrap_or_default())
-            .bind(i64::from(expires.is_some()))
-            .bind(expires.unwrap_or_default().0)
-            .bind(expires.unwrap_or_default().1)
-            .bind(access)
-            .bind(filter.now.as_millisecond())
-            .bind(limit)
+        let mut conditions = Conditions::default()
+            .text("keys.app_id =", app)
+            .text("keys.user_id =", user)
+            .text("keys.user_id =", *user_id)
+            .text("keys.id >", *after)
+            .number("keys.expires_at >", expires.map(|(from, _)| from.as_millisecond()))
+            .number("keys.expires_at <=", expires.map(|(_, until)| until.as_millisecond()));
+        let mut rest = found(&mut conditions, search);
+        if *of == KeysOf::Everything {
+            rest.push_str(" AND apps.deleted_at IS NULL");
+        }
+        if expires.is_some() {
+            rest.push_str(" AND keys.status = 'active'");
+        }
+        if *access != KeyAccess::Any {
+            let live = "(keys.expires_at IS NULL OR keys.expires_at > {})";
+            conditions = conditions.number(live, Some(now.as_millisecond()));
+            rest.push_str(concat!(" AND keys.status <> 'revoked' AND ", without_access!()));
+        }
+        if *access == KeyAccess::Lost {
+            rest.push_str(concat!(" AND ", managed_by_users!()));
+        }
+        let shape = format!(
+            "SELECT keys.id, keys.app_id, keys.user_id, keys.name, keys.status, keys.expires_at, keys.limits,
+             keys.created_at, keys.rotated_at, keys.revoked_at, keys.hash, keys.ending, keys.sealed_value,
+             keys.retired_hash, keys.retired_ending, keys.retires_at, keys.suspended, keys.revision,
+             apps.name AS app_name FROM keys JOIN apps ON apps.id = keys.app_id
+             {{where}} AND keys.user_id IS NOT NULL{rest} ORDER BY keys.id {{limit}}"
+        );
+        conditions
+            .query(&shape, limit)
             .fetch_all(&self.pool)
             .await?
             .into_iter()
@@ -506,11 +503,27 @@ impl Tx {
     }
 }
 
-/// The end that a search asks for, and from which character of a stored one it stands, counted from 1.
-pub(super) fn ending_bounds(search: &KeySearch) -> (i64, Option<String>) {
-    let shown = search.ending.as_ref().map_or(ENDING_CHARS, String::len);
-    let from = ENDING_CHARS.saturating_sub(shown) + 1;
-    (i64::try_from(from).unwrap_or(1), search.ending.clone())
+/// What keys must be that a search finds, as SQL that goes on after other conditions.
+fn found(conditions: &mut Conditions, search: &KeySearch) -> String {
+    let KeySearch { name, ending } = search;
+    let mut either = Vec::new();
+    if let Some(name) = name {
+        either
+            .push(format!("keys.search_text LIKE {} ESCAPE '\\'", conditions.bind(super::containing(name))));
+    }
+    if let Some(ending) = ending {
+        let from = ENDING_CHARS.saturating_sub(ending.len()) + 1;
+        let ending = conditions.bind(ending);
+        let ends = ["ending", "retired_ending"].map(|column| match from {
+            1 => format!("keys.{column} = {ending}"),
+            from => format!("substr(keys.{column}, {from}) = {ending}"),
+        });
+        either.extend(ends);
+    }
+    match either.as_slice() {
+        [] => " AND FALSE".to_owned(),
+        either => format!(" AND ({})", either.join(" OR ")),
+    }
 }
 
 fn ending(row: &AnyRow, column: &str) -> sqlx::Result<Option<KeyEnding>> {

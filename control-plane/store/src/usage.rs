@@ -16,6 +16,13 @@ use super::records::Record;
 use super::row::Columns as _;
 use super::{Backend, Store};
 
+/// An app's settings as PostgreSQL reads JSON: it refuses U+0000, which metadata of earlier versions may have.
+macro_rules! readable {
+    () => {
+        "CAST(CASE WHEN strpos(apps.settings, '\\u0000') > 0 THEN NULL ELSE apps.settings END AS JSONB)"
+    };
+}
+
 /// What sums are made by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GroupBy {
@@ -364,7 +371,7 @@ impl Store {
         let (keys, key) = match self.backend {
             Backend::Sqlite => ("json_each(apps.settings, '$.metadata') AS entry", "entry.key"),
             Backend::Postgres => {
-                ("jsonb_object_keys(CAST(apps.settings AS JSONB) -> 'metadata') AS entry(name)", "entry.name")
+                (concat!("jsonb_object_keys(", readable!(), " -> 'metadata') AS entry(name)"), "entry.name")
             }
         };
         let query = format!(
@@ -421,9 +428,13 @@ fn labels_of(group: GroupBy, backend: Backend, key: &str) -> String {
         (GroupBy::Tag, Backend::Sqlite) => "SELECT DISTINCT apps.id AS labelled, label.value AS tag
              FROM apps, json_each(apps.settings, '$.tags') AS label"
             .to_owned(),
-        (GroupBy::Tag, Backend::Postgres) => "SELECT DISTINCT apps.id AS labelled, label.value AS tag
-             FROM apps, jsonb_array_elements_text(CAST(apps.settings AS JSONB) -> 'tags') AS label(value)"
-            .to_owned(),
+        (GroupBy::Tag, Backend::Postgres) => concat!(
+            "SELECT DISTINCT apps.id AS labelled, label.value AS tag
+             FROM apps, jsonb_array_elements_text(",
+            readable!(),
+            " -> 'tags') AS label(value)"
+        )
+        .to_owned(),
         // SQLite has the numbers 1 and 0 for true and false.
         (GroupBy::Metadata, Backend::Sqlite) => format!(
             "SELECT apps.id AS labelled, CASE WHEN entry.type IN ('true', 'false') THEN entry.type
@@ -431,9 +442,13 @@ fn labels_of(group: GroupBy, backend: Backend, key: &str) -> String {
              FROM apps, json_each(apps.settings, '$.metadata') AS entry WHERE entry.key = {key}"
         ),
         (GroupBy::Metadata, Backend::Postgres) => format!(
-            "SELECT apps.id AS labelled, entry.value AS metadata_value
-             FROM apps, jsonb_each_text(CAST(apps.settings AS JSONB) -> 'metadata') AS entry(key, value)
-             WHERE entry.key = {key}"
+            concat!(
+                "SELECT apps.id AS labelled, entry.value AS metadata_value
+                 FROM apps, jsonb_each_text(",
+                readable!(),
+                " -> 'metadata') AS entry(key, value) WHERE entry.key = {key}"
+            ),
+            key = key
         ),
         _ => "SELECT user_id AS labelled, group_id FROM group_members".to_owned(),
     }

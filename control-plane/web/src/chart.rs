@@ -38,6 +38,8 @@ pub struct Chart {
     values: Vec<u64>,
     /// What bars are made of, from below; none where they have no parts.
     parts: Vec<ChartPart>,
+    /// Whether a request can be in several parts, so that bars are higher than all there was.
+    overlaps: bool,
     /// Whether high bars are bad news.
     bad: bool,
 }
@@ -118,10 +120,12 @@ impl ChartUnit {
         }
     }
 
+    /// A round number of the axis, exactly.
     fn tick(self, value: u64) -> String {
-        let number = self.number(value);
-        let short = number.strip_suffix(".00").map(str::to_owned);
-        short.unwrap_or_else(|| number.replace(".0M", "M").replace(".0B", "B"))
+        match self {
+            Self::Of(_) => format::short(value).replace(".0M", "M").replace(".0B", "B"),
+            Self::Money => format::price(&NanoUsd(value)).trim_end_matches(".00").to_owned(),
+        }
     }
 }
 
@@ -192,13 +196,19 @@ impl TimeSteps {
 impl Chart {
     fn new(title: impl Into<String>, unit: ChartUnit, steps: TimeSteps, values: &[(StepTime, u64)]) -> Self {
         let values = steps.sums(values);
-        Self { title: title.into(), steps, unit, values, parts: Vec::new(), bad: false }
+        Self { title: title.into(), steps, unit, values, parts: Vec::new(), overlaps: false, bad: false }
     }
 
     /// The same of what should be low.
     #[must_use]
     pub fn bad(self) -> Self {
         Self { bad: true, ..self }
+    }
+
+    /// The same, where a request can be in several parts: what parts add up to is not told.
+    #[must_use]
+    pub fn overlapping(self, overlaps: bool) -> Self {
+        Self { overlaps, ..self }
     }
 
     /// One bar for each day of a usage that is grouped by day, with those on which nothing was used; of a time between
@@ -250,7 +260,7 @@ impl Chart {
                 .fold(0, |sum: u64, value| sum.saturating_add(*value))
         };
         let values = (0..steps.bars.len()).map(sum).collect();
-        Self { title: title.into(), steps, unit, values, parts, bad: false }
+        Self { title: title.into(), steps, unit, values, parts, overlaps: false, bad: false }
     }
 
     /// One bar for each hour from the first to the last.
@@ -369,7 +379,7 @@ impl Chart {
 
     /// The highest bar: what it is, and of what.
     fn highest(&self) -> Option<(String, &str)> {
-        let peak = self.peak();
+        let peak = Some(self.peak()).filter(|_| !self.overlaps)?;
         let index = self.values.iter().position(|value| *value == peak && peak > 0)?;
         Some((self.unit.shown(peak), self.steps.bars.get(index)?.label.as_str()))
     }
@@ -395,7 +405,15 @@ mod tests {
             .map(|(label, _)| TimeStep { label: (*label).to_owned(), of: vec![StepTime::Day(day)] });
         let steps = TimeSteps { per: "day".to_owned(), bars: bars.collect() };
         let values = values.iter().map(|(_, value)| *value).collect();
-        Chart { title: "Tokens".to_owned(), steps, unit, values, parts: Vec::new(), bad: false }
+        Chart {
+            title: "Tokens".to_owned(),
+            steps,
+            unit,
+            values,
+            parts: Vec::new(),
+            overlaps: false,
+            bad: false,
+        }
     }
 
     fn texts(chart: &Chart, selector: &str) -> Vec<String> {
@@ -435,6 +453,7 @@ mod tests {
         assert_eq!(ticks(TOKENS, 8_100_000), "10M 5M 0");
         assert_eq!(ticks(ChartUnit::Money, 12_400_000_000), "$15 $10 $5 $0");
         assert_eq!(ticks(ChartUnit::Money, 1_300_000_000), "$1.50 $1 $0.50 $0");
+        assert_eq!(ticks(ChartUnit::Money, 18_000_000), "$0.02 $0.015 $0.01 $0.005 $0");
     }
 
     #[test]
@@ -564,6 +583,11 @@ mod tests {
         assert_eq!(texts(&chart, ".legend li"), ["Bot 6 requests", "<i> 1 request", "Other 2 requests"]);
         assert_eq!(texts(&chart, "details thead th"), ["Day", "Bot", "<i>", "Other", "All"]);
         assert_eq!(texts(&chart, "details tbody tr:first-child > *"), ["Jan 1, 2026", "4", "1", "", "5"]);
+        assert_eq!(texts(&chart, ".peak").len(), 1);
+        let overlapping = chart.overlapping(true);
+        assert_eq!(texts(&overlapping, "details thead th"), ["Day", "Bot", "<i>", "Other"]);
+        assert_eq!(texts(&overlapping, "details tbody tr:first-child > *"), ["Jan 1, 2026", "4", "1", ""]);
+        assert!(texts(&overlapping, ".peak").is_empty());
         assert_eq!(texts(&stacked(&[part(0, "2026-01-01", 4)]), ".legend li").len(), 2, "no rest, no other");
     }
 }

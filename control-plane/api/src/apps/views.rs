@@ -33,8 +33,8 @@ pub struct AppQuery {
     /// Items on a page: 1 to 200, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u16>,
-    /// Only apps whose name holds this, in any case, or one of whose keys ends with it: at least 4 characters, or
-    /// any with `…` before them.
+    /// Only apps whose name holds this, in any case, or one of whose keys ends with it: its last 4 characters,
+    /// with or without `…` before them.
     #[param(max_length = 200)]
     pub search: Option<String>,
     /// Only apps that are so now.

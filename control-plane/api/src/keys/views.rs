@@ -72,7 +72,7 @@ pub struct KeyQuery {
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u16>,
     /// Only keys whose name holds this, in any case, or whose value, also the one that the last rotation replaced,
-    /// ends with it: at least 4 characters, or any with `…` before them. Of a whole key only the end is used.
+    /// ends with it: its last 4 characters, or fewer with `…` before them. Of a whole key only the end is used.
     #[param(max_length = 200)]
     pub search: Option<String>,
     /// Only this user's keys.

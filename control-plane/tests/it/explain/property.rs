@@ -346,6 +346,8 @@ on_both! {
         for round in 0..100 {
             let case = case().new_tree(&mut runner).unwrap().current();
             case.lay(&test, &subject).await;
+            // Whoever holds units may come back, however long this test takes.
+            control_plane.presence.see(["other".to_owned()]);
             let at = test.world.now() + Duration::from_secs(case.later);
             let question = case.question(&subject, at);
             let explained = explain(&test, &subject.app, question.clone()).await;

@@ -7,6 +7,7 @@ use latchkey_core::limits::BucketKind;
 use latchkey_core::role::Role;
 use latchkey_core::settings::AppSettings;
 use latchkey_ledger::Ledger;
+use latchkey_ledger::presence::Presence;
 use latchkey_ledger::stats::Stats;
 use latchkey_ledger::streams::LedgerStreams;
 use latchkey_proto::ledger::ledger_client::LedgerClient;
@@ -32,6 +33,7 @@ use crate::support::{Test, id};
 pub struct ControlPlane {
     pub stats: Arc<Stats>,
     pub streams: LedgerStreams,
+    pub presence: Presence,
     channel: Channel,
     token: String,
     tasks: Vec<JoinHandle<()>>,
@@ -51,7 +53,7 @@ impl ControlPlane {
     pub async fn start(test: &Test) -> Self {
         let (stop, stopping) = watch::channel(false);
         let tokens = Arc::new(GatewayTokens::new(test.store.clone(), test.world.clone()));
-        let Ledger { server, book, sightings, streams, stats, .. } =
+        let Ledger { server, book, sightings, streams, presence, stats, .. } =
             Ledger::new(test.store.clone(), test.world.clone(), tokens, stopping);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -64,7 +66,7 @@ impl ControlPlane {
             tokio::spawn(async move { serving.await.unwrap() }),
         ];
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { stats, streams, channel, token: test.token(Role::Gateway).await, tasks, _stop: stop }
+        Self { stats, streams, presence, channel, token: test.token(Role::Gateway).await, tasks, _stop: stop }
     }
 
     /// As a SIGKILL does: what is under way is lost.

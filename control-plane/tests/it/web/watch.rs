@@ -180,6 +180,18 @@ async fn usage_is_charted_by_what_it_is_grouped_by(test: Test) {
     let page = eve.open("/admin/usage?by=tag").await;
     assert!(page.main().contains("counts in each, and once in the totals"), "{}", page.main());
     assert!(page.attribute("a[download]", "href").unwrap().contains("group_by=tag"));
+    assert!(!page.all("figure.chart thead th").contains(&"All".to_owned()) && page.all(".peak").is_empty(), "{}", page.main());
+    assert!(eve.open("/admin/usage?by=app").await.all("figure.chart thead th").contains(&"All".to_owned()));
+
+    // Of an earlier version, which took it.
+    let app = test.app(json!({"name": "Odd", "tags": ["odd"], "metadata": {"cost_center": "0815"}})).await;
+    test.sql(&[format!("UPDATE apps SET settings = replace(settings, '0815', '\\u0000') WHERE id = '{}'", id(&app))]).await;
+    for by in ["tag", "metadata&metadata_key=cost_center", "metadata"] {
+        assert_eq!(eve.open(&format!("/admin/usage?by={by}")).await.status, 200, "{by}");
+    }
+    let path = format!("/apps/{}", id(&app));
+    let odd = json!({"metadata": {"a": ["\0"]}});
+    assert_eq!(test.patch(&path, odd).await.refused(422), ("invalid".to_owned(), "metadata".to_owned()));
 }
 }
 

@@ -77,9 +77,9 @@ fn steps(steps: &FirstSteps, gateway: bool) -> Vec<FirstStep> {
         step("Add a provider", "/admin/providers", provider),
         step("Add a model", "/admin/models", model),
         step("Connect a gateway", "/admin/gateways", gateway),
-        step("Create an API key for your first app", "/admin/apps", app.is_some()),
+        step("Create your first app\u{2019}s API key", "/admin/apps", app.is_some()),
         step("Choose who has access to it", &of_app("self-service"), access),
-        step("Create the first key", &of_app("keys"), key),
+        step("Create a named key, or share the app\u{2019}s key", &of_app("keys"), key),
         step("Make the first successful request", "/admin/playground", false),
     ]
 }

@@ -104,7 +104,7 @@ pub(super) async fn refuse_taken_name(
     name: &Name,
 ) -> Result<(), Refusal> {
     if tx.has_key_named(app, user, name).await? {
-        let why = "another key of this user for this app has this name: choose a different name, or revoke that key first";
+        let why = "there is another key with this name for the same user and app: choose a different name, or revoke that key first";
         return Err(Refusal::field("name", why));
     }
     Ok(())

@@ -47,9 +47,7 @@ impl Tabs {
         let id = self.id.to_string();
         match asked.text("app_id") {
             text if text.is_empty() || text == id => Ok(asked.clone().with("app_id", id)),
-            _ => Err(Problem::invalid(
-                FieldError::new("app_id", "is another app than this page\u{2019}s").into(),
-            )),
+            _ => Err(Problem::invalid(FieldError::new("app_id", "must be this page\u{2019}s app").into())),
         }
     }
 
