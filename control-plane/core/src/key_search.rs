@@ -12,12 +12,19 @@ const NAMED_KEY: &str = ":ss1.";
 const LONGEST_SHOWN: usize = 8;
 
 /// What a list of keys is searched for: it holds those to which one of the two applies.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySearch {
     /// Part of the name; none where the text is of a key, which is no name.
     pub name: Option<String>,
     /// What the key ends with: 1 to 4 characters, in their case.
     pub ending: Option<String>,
+}
+
+/// Everything is found.
+impl Default for KeySearch {
+    fn default() -> Self {
+        Self::parse("")
+    }
 }
 
 impl KeySearch {
@@ -110,7 +117,7 @@ mod tests {
         let cut = &KEY[PREFIX.len()..];
         assert_eq!(KeySearch::parse(cut), search(Some(cut), Some("7haQ")));
         assert_eq!(KeySearch::parse("ci"), search(Some("ci"), None));
-        assert_eq!(KeySearch::parse(""), search(Some(""), None));
+        assert_eq!(KeySearch::default(), search(Some(""), None), "all of a list");
         assert_eq!(KeySearch::parse("my laptop!"), search(Some("my laptop!"), None));
         assert_eq!(KeySearch::parse("Schlüssel für"), search(Some("Schlüssel für"), None));
     }
