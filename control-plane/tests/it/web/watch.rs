@@ -261,7 +261,7 @@ async fn hours_that_were_typed_are_summed_or_said_to_be_too_many(test: Test) {
         assert_eq!(page.attribute("#from", "type").as_deref(), Some("datetime-local"), "{path}");
         assert_eq!(page.all(".figures dd")[0], "7", "{path}: {}", page.main());
         let page = boss.open(&format!("{path}?from=2025-12-20T09:30&to=2025-12-31T10:00")).await;
-        assert!(page.main().contains("hours are summed up to 48 hours"), "{path}: {}", page.main());
+        assert!(page.main().contains("eriods longer than 48 hours are shown in whole days"), "{path}: {}", page.main());
         let page = boss.open(&format!("{path}?from=2025-12-20&to=2025-12-31")).await;
         assert_eq!(page.attribute("#from", "type").as_deref(), Some("date"), "{path}: a day stays one");
         assert!(!page.main().contains("48 hours"), "{path}");
