@@ -1,6 +1,5 @@
 //! What waits for those who run the gateway.
 
-use jiff::ToSpan as _;
 use latchkey_core::change_request::Status;
 use latchkey_store::change_requests::RequestFilter;
 
@@ -8,6 +7,7 @@ pub use latchkey_store::first_steps::FirstSteps;
 
 use super::Api;
 use super::auth::ReaderGuard;
+use super::keys::within_days;
 use super::problem::Problem;
 
 /// How much waits.
@@ -22,7 +22,7 @@ pub struct Attention {
 }
 
 /// Within how many days a key expires soon.
-pub const KEY_EXPIRES_SOON_DAYS: i64 = 7;
+pub const KEY_EXPIRES_SOON_DAYS: u16 = 7;
 
 /// Counts the named keys that expire soon. Those of people without access are not counted for each page: that takes
 /// seconds where there are a million keys.
@@ -30,9 +30,7 @@ pub const KEY_EXPIRES_SOON_DAYS: i64 = 7;
 /// # Errors
 /// The database is away.
 pub async fn expiring_keys(_: ReaderGuard, api: &Api) -> Result<u64, Problem> {
-    let now = api.world.now();
-    let hours = KEY_EXPIRES_SOON_DAYS * 24;
-    let until = now.checked_add(hours.hours()).map_err(|_| Problem::internal())?;
+    let (now, until) = within_days(api.world.now(), KEY_EXPIRES_SOON_DAYS)?;
     Ok(api.store.count_expiring_keys(now, until).await?)
 }
 

@@ -25,7 +25,7 @@ use super::apps::{self, Created, KeyValue, Reissued, Rotate, Rotated, Switched};
 use super::auth::{AdminGuard, ReaderGuard};
 use super::body::{JsonBody, OptionalJsonBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::pagination::{ListPage, Paging, bad_query, paging};
+use super::pagination::{ListPage, PageQuery, Paging, bad_query, paging};
 use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
 use super::propagation::key_resources;
@@ -90,17 +90,25 @@ pub(super) async fn of_apps(
     Ok(paging.page(rows, |(key, _)| key.id, view))
 }
 
+/// The time from now in which what expires within so many days does.
+pub(super) fn within_days(now: Timestamp, days: u16) -> Result<(Timestamp, Timestamp), Problem> {
+    let hours = i64::from(days) * 24;
+    Ok((now, now.checked_add(hours.hours()).map_err(|_| Problem::internal())?))
+}
+
+impl From<PageQuery> for KeyQuery {
+    fn from(PageQuery { cursor, limit, search }: PageQuery) -> Self {
+        Self { cursor, limit, search, ..Self::default() }
+    }
+}
+
 impl KeyQuery {
     /// The page, and which keys it holds.
     pub(super) fn filter(&self, of: KeysOf, now: Timestamp) -> Result<(Paging, KeyFilter), Problem> {
         let paging = paging(self.cursor.as_deref(), self.limit, self.search.as_deref())?;
         let expires = match self.expires_within_days {
             None => None,
-            Some(days @ 1..=MOST_DAYS) => {
-                let hours = i64::from(days) * 24;
-                let until = now.checked_add(hours.hours()).map_err(|_| Problem::internal())?;
-                Some((now, until))
-            }
+            Some(days @ 1..=MOST_DAYS) => Some(within_days(now, days)?),
             Some(_) => return Err(bad_query("`expires_within_days` must be 1 to 3650")),
         };
         let filter = KeyFilter {

@@ -32,8 +32,7 @@ pub async fn list(
     PathParams(app): PathParams<Uuid>,
     Query(query): Query<PageQuery>,
 ) -> Result<ListPage<Active<KeyView>>, Problem> {
-    let PageQuery { cursor, limit, search } = query;
-    let query = KeyQuery { cursor, limit, search, user_id: Some(user.id), ..KeyQuery::default() };
+    let query = KeyQuery { user_id: Some(user.id), ..query.into() };
     let now = api.world.now();
     let (app, _) = my_keys::viewed(&api.store, user.id, app).await?;
     let (paging, filter) = query.filter(KeysOf::App(app.id), now)?;
@@ -52,10 +51,9 @@ pub async fn list(
 pub async fn without_access(
     Person { user, .. }: Person,
     State(api): State<Api>,
-    Query(PageQuery { cursor, limit, search }): Query<PageQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<ListPage<UserKey>, Problem> {
-    let query = KeyQuery { cursor, limit, search, ..KeyQuery::default() };
-    of_apps(&api, KeysOf::User(user.id), KeyAccess::Without, &query).await
+    of_apps(&api, KeysOf::User(user.id), KeyAccess::Without, &query.into()).await
 }
 
 /// Creates a key for the user, whose value is shown in this answer only, or again to those with key

@@ -22,7 +22,7 @@ use super::pagination::bad_query;
 use super::problem::Problem;
 
 pub use latchkey_store::usage::UsageSums;
-pub use time::UsageTime;
+pub use time::{LONGEST, UsageTime};
 
 /// The most groups in one answer.
 const MOST_GROUPS: u16 = 1000;
@@ -278,6 +278,8 @@ pub struct UsageParts {
     pub to: UsageTime,
     /// The sums of each part in each day, hour or minute that has any.
     pub items: Vec<UsagePartItem>,
+    /// Whether a request can be in several parts.
+    pub overlap: bool,
 }
 
 /// The sums of a part in a day, hour or minute.
@@ -316,7 +318,8 @@ pub async fn parts(
         began_at: row.began_at.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         sums: row.sums,
     };
-    Ok(UsageParts { from: asked.from, to: asked.to, items: rows.into_iter().map(item).collect() })
+    let items = rows.into_iter().map(item).collect();
+    Ok(UsageParts { from: asked.from, to: asked.to, items, overlap: asked.overlaps() })
 }
 
 /// The keys that apps' metadata has, those of the most apps first: 20 at most.
@@ -350,8 +353,7 @@ async fn sum(api: &Api, scope: Scope, query: UsageQuery) -> Result<Json<UsageVie
     let asked = UsageRequest::new(api, scope, query)?;
     let (rows, truncated) = asked.rows(api).await?;
     // Of all groups the sums are those of everything, unless what is in two of them would be there twice.
-    let overlap = asked.groups.iter().any(|group| group.overlaps());
-    let totals = match truncated || overlap || asked.groups.is_empty() {
+    let totals = match truncated || asked.overlaps() || asked.groups.is_empty() {
         true => api.store.total_usage(&asked.filter).await?,
         false => rows.iter().fold(UsageSums::default(), |mut sums, row| {
             sums.add(row.sums);
@@ -373,6 +375,11 @@ struct UsageRequest {
 }
 
 impl UsageRequest {
+    /// Whether a request can be in several groups.
+    fn overlaps(&self) -> bool {
+        self.groups.iter().any(|group| group.overlaps())
+    }
+
     fn new(api: &Api, scope: Scope, query: UsageQuery) -> Result<Self, Problem> {
         let UsageQuery { group_by, from, to, app_id, user_id, key_id, model, provider, metadata_key, limit } =
             query;

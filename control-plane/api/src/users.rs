@@ -22,7 +22,7 @@ use super::account::{EndedSessions, SessionView};
 use super::auth::{AdminGuard, OwnerGuard, ReaderGuard};
 use super::body::{JsonBody, NoBody, PathParams, Query};
 use super::idempotency::{Answered, Creation};
-use super::keys::{KeyQuery, RevokedKeys, UserKey, of_apps};
+use super::keys::{RevokedKeys, UserKey, of_apps};
 use super::pagination::{ListPage, PageQuery};
 use super::precondition::{EntityTag, IfMatch, Tagged};
 use super::problem::Problem;
@@ -308,11 +308,10 @@ pub async fn keys(
     _: ReaderGuard,
     State(api): State<Api>,
     PathParams(id): PathParams<Uuid>,
-    Query(PageQuery { cursor, limit, search }): Query<PageQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<ListPage<UserKey>, Problem> {
     let user = find(&api, id).await?;
-    let query = KeyQuery { cursor, limit, search, ..KeyQuery::default() };
-    of_apps(&api, KeysOf::User(user.id), KeyAccess::Any, &query).await
+    of_apps(&api, KeysOf::User(user.id), KeyAccess::Any, &query.into()).await
 }
 
 /// How many of a user's named keys are not revoked.

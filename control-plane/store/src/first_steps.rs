@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::Store;
-use super::keys::mode;
+use super::keys::{mode, open_to_somebody};
 use super::row::Columns as _;
 
 /// Which of the first steps are done.
@@ -41,15 +41,9 @@ impl Store {
             "SELECT (SELECT COUNT(*) FROM providers WHERE enabled = 1) AS providers,
                  (SELECT COUNT(*) FROM models WHERE enabled = 1) AS models,
                  (SELECT MIN(id) FROM apps WHERE deleted_at IS NULL AND status = 'active') AS app,
-                 (SELECT COUNT(*) FROM apps WHERE deleted_at IS NULL AND (",
-            mode!("viewer", "everyone"),
-            " OR ",
-            mode!("viewer", "specific"),
-            " OR ",
-            mode!("settings_request", "everyone"),
-            " OR ",
-            mode!("settings_request", "specific"),
-            ")) AS accessible,
+                 (SELECT COUNT(*) FROM apps WHERE deleted_at IS NULL AND ",
+            open_to_somebody!(),
+            ") AS accessible,
                  (SELECT COUNT(*) FROM keys JOIN apps ON apps.id = keys.app_id
                   WHERE apps.deleted_at IS NULL AND keys.status = 'active'
                   AND (keys.user_id IS NOT NULL OR apps.settings LIKE '{\"mode\":\"shared\"%')) AS keys"

@@ -70,14 +70,19 @@ pub struct Retired {
     pub at: Timestamp,
 }
 
+/// A key's columns, also where others are joined.
+macro_rules! columns {
+    () => {
+        "keys.id, keys.app_id, keys.user_id, keys.name, keys.status, keys.expires_at, keys.limits, keys.created_at,
+         keys.rotated_at, keys.revoked_at, keys.hash, keys.ending, keys.sealed_value, keys.retired_hash,
+         keys.retired_ending, keys.retires_at, keys.suspended, keys.revision"
+    };
+}
+
 /// A key's columns, and whatever follows `FROM keys`.
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, app_id, user_id, name, status, expires_at, limits, created_at, rotated_at, revoked_at, hash, ",
-            "ending, sealed_value, retired_hash, retired_ending, retires_at, suspended, revision FROM keys ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM keys ", $rest)
     };
 }
 
@@ -114,8 +119,6 @@ macro_rules! mode {
         )
     };
 }
-pub(super) use mode;
-
 /// Whether a rule by itself gives the key's user its capability, exceptions aside.
 macro_rules! gives {
     ($capability:tt) => {
@@ -159,13 +162,11 @@ macro_rules! without_access {
     };
 }
 
-/// Whether the key's user may not sign in, or the app gives anybody access.
-macro_rules! managed_by_users {
+/// Whether the app gives anybody access.
+macro_rules! open_to_somebody {
     () => {
         concat!(
             "(",
-            deactivated!(),
-            " OR ",
             mode!("viewer", "everyone"),
             " OR ",
             mode!("viewer", "specific"),
@@ -177,6 +178,7 @@ macro_rules! managed_by_users {
         )
     };
 }
+pub(super) use {mode, open_to_somebody};
 
 impl FromRow<'_, AnyRow> for Key {
     fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
@@ -313,14 +315,12 @@ impl Store {
             rest.push_str(concat!(" AND keys.status <> 'revoked' AND ", without_access!()));
         }
         if *access == KeyAccess::Lost {
-            rest.push_str(concat!(" AND ", managed_by_users!()));
+            rest.push_str(concat!(" AND (", deactivated!(), " OR ", open_to_somebody!(), ")"));
         }
         let shape = format!(
-            "SELECT keys.id, keys.app_id, keys.user_id, keys.name, keys.status, keys.expires_at, keys.limits,
-             keys.created_at, keys.rotated_at, keys.revoked_at, keys.hash, keys.ending, keys.sealed_value,
-             keys.retired_hash, keys.retired_ending, keys.retires_at, keys.suspended, keys.revision,
-             apps.name AS app_name FROM keys JOIN apps ON apps.id = keys.app_id
-             {{where}} AND keys.user_id IS NOT NULL{rest} ORDER BY keys.id {{limit}}"
+            "SELECT {columns}, apps.name AS app_name FROM keys JOIN apps ON apps.id = keys.app_id
+             {{where}} AND keys.user_id IS NOT NULL{rest} ORDER BY keys.id {{limit}}",
+            columns = columns!(),
         );
         conditions
             .query(&shape, limit)

@@ -5,7 +5,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned};
 use latchkey_api::problem::Problem;
-use latchkey_api::usage::UsageTime;
+use latchkey_api::usage::{LONGEST, UsageTime};
 use latchkey_core::invalid::{FieldError, Invalid};
 use serde::de::DeserializeOwned;
 
@@ -26,8 +26,6 @@ const CHOICES: [(&str, &str); 7] = [
 const CUSTOM: &str = "custom";
 /// Up to this long, the logs are summed by hour.
 const SHORT: SignedDuration = SignedDuration::from_hours(24);
-/// Up to this long, the logs can be summed at all.
-const LONGEST: SignedDuration = SignedDuration::from_hours(48);
 /// Up to this long, by minute.
 const SHORTEST: SignedDuration = SignedDuration::from_hours(1);
 

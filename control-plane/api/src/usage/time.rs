@@ -10,7 +10,7 @@ use crate::pagination::{bad_query, in_order};
 use crate::problem::Problem;
 
 /// The longest time that is summed from the logs: each of them is read.
-const LONGEST: SignedDuration = SignedDuration::from_hours(48);
+pub const LONGEST: SignedDuration = SignedDuration::from_hours(48);
 /// Where no beginning is asked for.
 const USUAL: SignedDuration = SignedDuration::from_hours(24);
 const SECONDS_OF_A_DAY: i64 = 86_400;

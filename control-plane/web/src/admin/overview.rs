@@ -32,7 +32,7 @@ const DAYS: i64 = 14;
 const FEW: u16 = 5;
 
 /// Within how many days a key expires soon.
-const SOON: i64 = attention::KEY_EXPIRES_SOON_DAYS;
+const SOON: u16 = attention::KEY_EXPIRES_SOON_DAYS;
 
 #[derive(Template)]
 #[template(path = "admin/overview.html")]

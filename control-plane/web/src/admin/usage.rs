@@ -274,8 +274,7 @@ async fn find(
     let of_time = UsageQuery { group_by: Some(format!("{},{by}", step.group())), ..query };
     let parts = usage::parts(visit.reader()?, api, of_time, largest).await?;
     let names: Vec<_> = largest.iter().map(|item| row(item.clone(), by, zone).label).collect();
-    let overlaps = matches!(by, "group" | "tag");
-    let charts = stacked(charts, (&parts, overlaps), &names, zone);
+    let charts = stacked(charts, &parts, &names, zone);
     let rows = groups.items.into_iter().map(|item| row(item, by, zone)).collect();
     Ok(UsageTable { charts, days, groups: GroupTable::MostExpensive(rows, groups.truncated) })
 }
@@ -297,17 +296,11 @@ pub fn charts(days: &UsageView, zone: &TimeZone) -> Vec<Chart> {
     CHARTS.map(chart).into_iter().chain([denials.bad()]).collect()
 }
 
-/// The same charts, with bars of the groups with these names, in several of which a request can be where they overlap.
-/// What was denied stays whole.
-fn stacked(
-    charts: Vec<Chart>,
-    (parts, overlaps): (&UsageParts, bool),
-    names: &[String],
-    zone: &TimeZone,
-) -> Vec<Chart> {
+/// The same charts, with bars of the groups with these names. What was denied stays whole.
+fn stacked(charts: Vec<Chart>, parts: &UsageParts, names: &[String], zone: &TimeZone) -> Vec<Chart> {
     let span = (parts.from, parts.to, parts.items.as_slice());
     let stacked = CHARTS.map(|(title, unit, value)| {
-        Chart::stacked(title, unit, span, names, zone, value).overlapping(overlaps)
+        Chart::stacked(title, unit, span, names, zone, value).overlapping(parts.overlap)
     });
     stacked.into_iter().chain(charts.into_iter().skip(CHARTS.len())).collect()
 }
